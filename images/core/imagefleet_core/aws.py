@@ -1,0 +1,130 @@
+"""boto3 clients whose time-outs, retries and pools are chosen on purpose.
+
+Which AWS answers is boto3's own business: `AWS_ENDPOINT_URL`, `AWS_DEFAULT_REGION`, credentials
+and profiles are read by boto3 as everywhere, so an emulator is a setting and never a branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
+
+from imagefleet_core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+CONNECT_TIMEOUT_S = 3
+# SQS holds a long poll open for at most 20 s; the answer needs some time on top of that.
+SQS_READ_TIMEOUT_S = 30
+S3_READ_TIMEOUT_S = 20
+# One try and four retries with exponential backoff and jitter: under 10 s in all for an error
+# that answers at once, long enough for a 503 SlowDown to pass.
+MAX_ATTEMPTS = 5
+
+
+class Aws:
+    """Makes the clients of one process; each is safe to share between threads."""
+
+    def __init__(self, session: boto3.Session | None = None) -> None:
+        self._session = session or boto3.Session()
+
+    def s3(self, connections: int) -> S3Client:
+        """Return an S3 client that holds up to `connections` connections open."""
+        return self._session.client("s3", config=_config(S3_READ_TIMEOUT_S, connections))
+
+    def sqs(self, connections: int) -> SQSClient:
+        """Return an SQS client that holds up to `connections` connections open."""
+        return self._session.client("sqs", config=_config(SQS_READ_TIMEOUT_S, connections))
+
+    def cloudformation(self) -> CloudFormationClient:
+        """Return a CloudFormation client."""
+        return self._session.client("cloudformation", config=_config(30, 1))
+
+
+def _config(read_timeout_s: float, connections: int) -> Config:
+    return Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=read_timeout_s,
+        max_pool_connections=connections,
+        retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+        # An emulator's host name has no subdomain a bucket; S3 itself takes both styles.
+        s3={"addressing_style": "path"},
+        # Checksums are asked for where they protect something, not on every small object.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_extra="imagefleet",
+    )
+
+
+def error_code(error: Exception) -> str:
+    """Return the AWS error code of a `ClientError`, or an empty string."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+@contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turn whatever boto3 raises inside into one `Unavailable` that a person understands.
+
+    Args:
+        doing: what was being tried, to stand before the reason: "storing cat.jpg".
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise Unavailable(f"{doing}: {explain(error)}") from error
+
+
+def explain(error: BotoCoreError | ClientError) -> str:
+    """Say in one line what went wrong with AWS and what would be right."""
+    match error:
+        case NoCredentialsError() | PartialCredentialsError():
+            return (
+                "no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a "
+                "profile with AWS_PROFILE, or give the instance a role"
+            )
+        case NoRegionError():
+            return "no AWS region: set AWS_DEFAULT_REGION, for example eu-central-1"
+        case EndpointConnectionError() | ConnectTimeoutError():
+            return f"nothing answers at {error.kwargs.get('endpoint_url', 'the AWS endpoint')}"
+        case ReadTimeoutError() | ConnectionClosedError():
+            return f"{error.kwargs.get('endpoint_url', 'the AWS endpoint')} stopped answering"
+        case ClientError():
+            return _explain_code(error)
+    return str(error)
+
+
+def _explain_code(error: ClientError) -> str:
+    code, operation = error_code(error), error.operation_name
+    said = error.response.get("Error", {}).get("Message", "")
+    match code:
+        case "NoSuchBucket":
+            return "the bucket does not exist: apply infra/data.yaml first, or check the prefix"
+        case "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue":
+            return "the queue does not exist: apply infra/data.yaml first, or check the prefix"
+        case "AccessDenied" | "AccessDeniedException" | "403":
+            return f"the credentials do not permit {operation}: {said}"
+        case "ExpiredToken" | "ExpiredTokenException" | "RequestExpired":
+            return "the AWS credentials have expired: log in again"
+        case "InvalidClientTokenId" | "InvalidAccessKeyId" | "SignatureDoesNotMatch":
+            return "AWS does not know these credentials: check the access key and its secret"
+    return f"{operation} answered {code}: {said}"

@@ -1,0 +1,35 @@
+"""The errors that cross from core into the tiers; none of them names boto3."""
+
+from __future__ import annotations
+
+
+class ImagefleetError(Exception):
+    """An error whose message is written for the person who reads it."""
+
+
+class Unavailable(ImagefleetError):
+    """A service did not do what was asked of it; trying again later may succeed."""
+
+
+class ObjectMissing(ImagefleetError):
+    """The bucket has no object under that key."""
+
+
+class ObjectTooLarge(ImagefleetError):
+    """The object has more bytes than the reader accepts."""
+
+
+class QueueMissing(ImagefleetError):
+    """No queue has that name."""
+
+
+class DecodeError(ImagefleetError):
+    """Data from outside did not follow the contract.
+
+    Attributes:
+        data: what could not be decoded, kept whole for whoever looks into it.
+    """
+
+    def __init__(self, reason: str, data: object) -> None:
+        super().__init__(reason)
+        self.data = data

@@ -1,0 +1,99 @@
+"""Reads typed fields out of decoded JSON, naming the field that is wrong."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from imagefleet_core.errors import DecodeError
+
+CONTRACT_VERSION = 1
+
+
+def encode(fields: dict[str, Any]) -> str:
+    """Write `fields` as compact JSON with the contract's version in front."""
+    return json.dumps({"v": CONTRACT_VERSION, **fields}, ensure_ascii=False, separators=(",", ":"))
+
+
+def format_time(moment: datetime) -> str:
+    """Write a moment as ISO 8601 in UTC with milliseconds, `2026-01-31T12:00:00.000Z`."""
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds") + "Z"
+
+
+class Fields:
+    """One JSON object and its typed fields; each reader raises `DecodeError`."""
+
+    def __init__(self, value: object, data: object) -> None:
+        self.data = data
+        if not isinstance(value, dict):
+            self._fail("expected a JSON object")
+        self._value: dict[str, Any] = value
+
+    @classmethod
+    def decode(cls, data: str | bytes) -> Fields:
+        """Parse one versioned JSON object."""
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(f"not JSON: {error}", data) from error
+        fields = cls(value, data)
+        if fields._value.get("v") != CONTRACT_VERSION:
+            fields._fail(f"field 'v' must be {CONTRACT_VERSION}")
+        return fields
+
+    def text(self, name: str) -> str:
+        """Return the string `name`."""
+        text: str = self._typed(name, str, "a string")
+        return text
+
+    def optional_text(self, name: str) -> str | None:
+        """Return the string `name`, or None where it is null or absent."""
+        return None if self._value.get(name) is None else self.text(name)
+
+    def number(self, name: str) -> float:
+        """Return the finite number `name`."""
+        value = self._value.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
+            self._fail(f"field '{name}' must be a number")
+        return float(value)
+
+    def count(self, name: str) -> int:
+        """Return the whole number `name`, zero or more."""
+        value = self._value.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            self._fail(f"field '{name}' must be a whole number of at least 0")
+        return value
+
+    def time(self, name: str) -> datetime:
+        """Return the moment `name`, aware of its time zone."""
+        try:
+            moment = datetime.fromisoformat(self.text(name))
+        except ValueError:
+            self._fail(f"field '{name}' must be an ISO 8601 time")
+        if moment.tzinfo is None:
+            self._fail(f"field '{name}' must carry a time zone")
+        return moment.astimezone(UTC)
+
+    def objects(self, name: str) -> list[Fields]:
+        """Return the list of objects `name`."""
+        return [Fields(item, self.data) for item in self._typed(name, list, "a list")]
+
+    def object(self, name: str) -> Fields:
+        """Return the object `name`."""
+        return Fields(self._typed(name, dict, "an object"), self.data)
+
+    def optional_object(self, name: str) -> Fields | None:
+        """Return the object `name`, or None where it is null or absent."""
+        value = self._value.get(name)
+        return None if value is None else Fields(value, self.data)
+
+    def _typed(self, name: str, kind: type, what: str) -> Any:
+        value = self._value.get(name)
+        if not isinstance(value, kind):
+            self._fail(f"field '{name}' must be {what}")
+        return value
+
+    def _fail(self, reason: str) -> NoReturn:
+        raise DecodeError(reason, self.data)

@@ -1,0 +1,188 @@
+"""The job contract: what the tiers tell each other about one image.
+
+Messages are versioned JSON objects. They stay under 1 KiB and carry an image's key, never the
+image. A field that a reader does not know is ignored, so tiers may be upgraded one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from uuid6 import uuid7
+
+from imagefleet_core import fields
+from imagefleet_core.errors import DecodeError
+from imagefleet_core.fields import Fields
+
+_JOB_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d{4,9})", re.ASCII)
+
+
+def new_batch_id() -> str:
+    """Return a UUIDv7 (RFC 9562), so that ids sort by the time they were made."""
+    return str(uuid7())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JobId:
+    """One image of one batch, written `<batch>-<number>`; numbers count from 1."""
+
+    batch: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}-{self.number:04}"
+
+    @classmethod
+    def parse(cls, text: str) -> JobId:
+        """Read a job id; raises `DecodeError` for any text that `str` would not have written."""
+        match = _JOB_ID.fullmatch(text)
+        job = cls(match[1], int(match[2])) if match else None
+        if job is None or str(job) != text:
+            raise DecodeError(f"not a job id: {text[:80]!r}", text)
+        return job
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message that asks for one stored image to be classified.
+
+    Attributes:
+        key: the image's key in the input bucket.
+        name: the file name the user gave.
+        reply_to: the name (not the URL) of the queue that wants to hear of the result, or None.
+        submitted_at: when the image was accepted.
+    """
+
+    job: JobId
+    key: str
+    name: str
+    reply_to: str | None
+    submitted_at: datetime
+
+    def encode(self) -> str:
+        """Write the message as JSON."""
+        return fields.encode(
+            {
+                "job": str(self.job),
+                "key": self.key,
+                "name": self.name,
+                "reply_to": self.reply_to,
+                "submitted_at": fields.format_time(self.submitted_at),
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: str) -> Request:
+        """Read a message; raises `DecodeError`."""
+        found = Fields.decode(data)
+        return cls(
+            job=JobId.parse(found.text("job")),
+            key=found.text("key"),
+            name=found.text("name"),
+            reply_to=found.optional_text("reply_to"),
+            submitted_at=found.time("submitted_at"),
+        )
+
+
+class Status(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One label and its probability, 0 to 1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an image has no label: a stable code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one image: `top` (best first) or `error`, never both.
+
+    Attributes:
+        model: name and version of the network, `efficientnet-lite0@1`; empty if none ran.
+        worker: the worker (or other process) that wrote the result.
+    """
+
+    job: JobId
+    name: str
+    top: tuple[Prediction, ...]
+    error: Failure | None
+    model: str
+    worker: str
+    submitted_at: datetime
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def status(self) -> Status:
+        """`done` with predictions, `failed` with an error."""
+        return Status.DONE if self.error is None else Status.FAILED
+
+    @property
+    def label(self) -> str | None:
+        """The best prediction's label."""
+        return self.top[0].label if self.top else None
+
+    @property
+    def score(self) -> float | None:
+        """The best prediction's probability."""
+        return self.top[0].score if self.top else None
+
+    def encode(self) -> str:
+        """Write the result as JSON: the results bucket's object and the reply's body."""
+        return fields.encode(
+            {
+                "job": str(self.job),
+                "batch": self.job.batch,
+                "name": self.name,
+                "status": self.status,
+                "label": self.label,
+                "score": self.score,
+                "top": [{"label": each.label, "score": each.score} for each in self.top],
+                "error": self.error and {"code": self.error.code, "message": self.error.message},
+                "model": self.model,
+                "worker": self.worker,
+                "submitted_at": fields.format_time(self.submitted_at),
+                "started_at": fields.format_time(self.started_at),
+                "finished_at": fields.format_time(self.finished_at),
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: str | bytes) -> Result:
+        """Read a result; raises `DecodeError`."""
+        found = Fields.decode(data)
+        told = found.optional_object("error")
+        error = Failure(told.text("code"), told.text("message")) if told else None
+        top = tuple(
+            Prediction(each.text("label"), each.number("score")) for each in found.objects("top")
+        )
+        if (error is None) != bool(top):
+            raise DecodeError("a result has either predictions or an error", data)
+        return cls(
+            job=JobId.parse(found.text("job")),
+            name=found.text("name"),
+            top=top,
+            error=error,
+            model=found.text("model"),
+            worker=found.text("worker"),
+            submitted_at=found.time("submitted_at"),
+            started_at=found.time("started_at"),
+            finished_at=found.time("finished_at"),
+        )

@@ -1,0 +1,86 @@
+"""Structured logs: readable on a terminal, one JSON object a line otherwise.
+
+Everything that logs through the standard library (gunicorn, boto3, docker) goes the same way.
+Bind `job=` or `batch=` wherever one is at hand, so that an image can be followed through tiers.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+# Chatty below WARNING, and what they have to say is said by our own events.
+_QUIET = ("boto3", "botocore", "urllib3", "docker", "PIL")
+
+
+def configure(tier: str, *, level: str = "INFO", format: str = "auto") -> None:  # noqa: A002
+    """Set up logging for this process.
+
+    Args:
+        tier: who speaks; stands in every event.
+        level: the least severe level that is shown.
+        format: `text`, `json`, or `auto`, which is text where stderr is a terminal.
+    """
+    text = format == "text" or (format == "auto" and sys.stderr.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(
+            fmt="%H:%M:%S" if text else "iso", utc=not text, key="time"
+        ),
+        _naming(tier),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_for_people() if text else _for_programs()),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _naming(tier: str) -> Processor:
+    def add_tier(_logger: Any, _method: str, event: Any) -> Any:
+        event["tier"] = tier
+        return event
+
+    return add_tier
+
+
+def _for_people() -> list[Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            timestamp_key="time",
+            pad_event_to=32,
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
+
+
+def _for_programs() -> list[Processor]:
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("event"),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
