@@ -1,0 +1,150 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefleet_core.errors import DecodeError
+from imagefleet_core.jobs import (
+    Failure,
+    JobId,
+    Prediction,
+    Request,
+    Result,
+    Status,
+    new_batch_id,
+)
+from imagefleet_core.keys import clean_name
+from imagefleet_core.telemetry import Report, WorkerState
+
+NOW = datetime(2026, 1, 31, 12, 0, 0, 123000, UTC)
+JOB = JobId("0192f3c4-5d6e-7f80-8123-456789abcdef", 7)
+
+moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(  # noqa: DTZ001
+    lambda each: each.replace(microsecond=each.microsecond // 1000 * 1000, tzinfo=UTC)
+)
+texts = st.text(max_size=50)
+jobs = st.builds(JobId, st.builds(new_batch_id), st.integers(1, 999_999_999))
+requests = st.builds(Request, jobs, texts, texts, st.none() | texts, moments)
+scores = st.floats(0, 1)
+outcomes = st.one_of(
+    st.tuples(st.lists(st.builds(Prediction, texts, scores), min_size=1).map(tuple), st.none()),
+    st.tuples(st.just(()), st.builds(Failure, texts, texts)),
+)
+
+
+@st.composite
+def results(draw: st.DrawFn) -> Result:
+    top, error = draw(outcomes)
+    return Result(
+        draw(jobs), draw(texts), top, error, draw(texts), draw(texts),
+        draw(moments), draw(moments), draw(moments),
+    )  # fmt: skip
+
+
+reports = st.builds(
+    Report, texts, st.sampled_from(WorkerState), moments,
+    st.integers(0), st.integers(0), st.integers(0), st.floats(0, 1e6).map(lambda s: round(s, 6)),
+)  # fmt: skip
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+)
+
+
+@given(requests)
+def test_a_request_survives_encoding(request: Request) -> None:
+    assert Request.decode(request.encode()) == request
+
+
+@given(results())
+def test_a_result_survives_encoding(result: Result) -> None:
+    assert Result.decode(result.encode()) == result
+
+
+@given(reports)
+def test_a_report_survives_encoding(report: Report) -> None:
+    assert Report.decode(report.encode()) == report
+
+
+@given(jobs)
+def test_a_job_id_survives_being_written(job: JobId) -> None:
+    assert JobId.parse(str(job)) == job
+
+
+@given(st.text() | json_values.map(json.dumps))
+def test_anything_else_is_a_decode_error_that_keeps_the_data(data: str) -> None:
+    for kind in (Request, Result, Report):
+        with pytest.raises(DecodeError) as caught:
+            kind.decode(data)
+        assert caught.value.data == data
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("v", 2, "field 'v' must be 1"),
+        ("job", 7, "field 'job' must be a string"),
+        ("job", "cat", "not a job id: 'cat'"),
+        ("name", None, "field 'name' must be a string"),
+        ("top", {}, "field 'top' must be a list"),
+        ("top", ["cat"], "expected a JSON object"),
+        ("top", [{"label": "cat", "score": "high"}], "field 'score' must be a number"),
+        ("top", [{"label": "cat", "score": float("nan")}], "field 'score' must be a number"),
+        ("top", [], "a result has either predictions or an error"),
+        ("error", {"code": "broken", "message": "it is"}, "either predictions or an error"),
+        ("submitted_at", "yesterday", "field 'submitted_at' must be an ISO 8601 time"),
+        ("submitted_at", "2026-01-31T12:00:00", "field 'submitted_at' must carry a time zone"),
+    ],
+)
+def test_the_wrong_field_is_named(field: str, value: object, complaint: str) -> None:
+    # given a good result with one field spoiled
+    good = Result(JOB, "cat.jpg", (Prediction("tabby", 0.9),), None, "net@1", "w1", NOW, NOW, NOW)
+    spoiled = json.dumps({**json.loads(good.encode()), field: value})
+
+    with pytest.raises(DecodeError, match=complaint):
+        Result.decode(spoiled)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0192f3c4-5d6e-7f80-8123-456789abcdef",
+        "0192f3c4-5d6e-7f80-8123-456789abcdef-7",
+        "0192f3c4-5d6e-7f80-8123-456789abcdef-00007",
+        "0192F3C4-5D6E-7F80-8123-456789ABCDEF-0007",
+        "0192f3c4-5d6e-7f80-8123-456789abcdef-0007\n",
+        "../0192f3c4-5d6e-7f80-8123-456789abcdef-0007",
+        "0192f3c4-5d6e-7f80-8123-456789abcdef-٠٠٠٧",
+    ],
+)
+def test_a_job_has_only_one_spelling(text: str) -> None:
+    with pytest.raises(DecodeError, match="not a job id"):
+        JobId.parse(text)
+
+
+def test_batch_ids_sort_by_the_time_they_were_made() -> None:
+    made = [new_batch_id() for _ in range(1000)]
+
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+
+
+@given(st.text(max_size=2000))
+def test_a_request_with_any_file_name_stays_under_one_kibibyte(name: str) -> None:
+    cleaned = clean_name(name)
+    request = Request(JOB, f"{JOB.batch}/0007-{'k' * 100}", cleaned, "q" * 80, NOW)
+
+    # 1 KiB, but for quotes and backslashes, which JSON doubles
+    assert len(request.encode().encode()) < 1024
+
+
+def test_a_result_is_done_with_predictions_and_failed_with_an_error() -> None:
+    done = Result(JOB, "cat.jpg", (Prediction("tabby", 0.9),), None, "net@1", "w", NOW, NOW, NOW)
+    failure = Failure("truncated", "the file ends too early")
+    failed = Result(JOB, "cat.jpg", (), failure, "net@1", "w", NOW, NOW, NOW)
+
+    assert (done.status, done.label, done.score) == (Status.DONE, "tabby", 0.9)
+    assert (failed.status, failed.label, failed.score) == (Status.FAILED, None, None)

@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagefleet_core import keys
+from imagefleet_core.jobs import JobId
+
+JOB = JobId("0192f3c4-5d6e-7f80-8123-456789abcdef", 7)
+
+
+@pytest.mark.parametrize(
+    ("given_name", "clean", "safe"),
+    [
+        ("cat.jpg", "cat.jpg", "cat.jpg"),
+        ("C:\\Users\\me\\cat.jpg", "cat.jpg", "cat.jpg"),
+        ("../../etc/passwd", "passwd", "passwd"),
+        ("été à la mer.JPG", "été à la mer.JPG", "ete-a-la-mer.JPG"),
+        ("猫.png", "猫.png", "png"),
+        ("a\x00b\nc.png", "abc.png", "abc.png"),
+        ("", "image", "image"),
+        ("..", "..", "image"),
+        ("<script>.gif", "<script>.gif", "script-.gif"),
+    ],
+)
+def test_file_names_are_cleaned(given_name: str, clean: str, safe: str) -> None:
+    assert keys.clean_name(given_name) == clean
+    assert keys.safe_name(given_name) == safe
+
+
+@given(st.text())
+def test_any_file_name_makes_a_key_that_names_its_job(name: str) -> None:
+    key = keys.input_key(JOB, name)
+
+    assert key.isascii()
+    assert key.startswith(keys.batch_prefix(JOB.batch))
+    assert keys.parse_input_key(key) == (JOB.number, keys.safe_name(name))
+
+
+@given(st.text())
+def test_a_clean_name_is_short_and_stays_as_it_is(name: str) -> None:
+    clean = keys.clean_name(name)
+
+    assert 0 < len(clean.encode()) <= keys.MAX_NAME_BYTES
+    assert keys.clean_name(clean) == clean
+
+
+def test_a_result_key_names_its_job() -> None:
+    assert keys.parse_result_key(keys.result_key(JOB)) == JOB.number
+
+
+@pytest.mark.parametrize("key", ["", "a", "a/b", "a/1-x.jpg", "a/0001", "inbox/cat.jpg"])
+def test_other_keys_name_no_job(key: str) -> None:
+    assert keys.parse_input_key(key) is None
+    assert keys.parse_result_key(key) is None

@@ -1,0 +1,170 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import fakes
+from imagefleet_core.errors import QueueMissing, Unavailable
+from imagefleet_core.queues import Counts, Message, Queue, Queues, SqsQueue
+
+
+@pytest.fixture
+def queue(queues: Queues) -> Queue:
+    return queues.create("requests", retention_s=300, tags={})
+
+
+def receive_all(queue: Queue) -> list[Message]:
+    """Receive until the queue gives nothing more."""
+    received = []
+    while some := queue.receive(wait_s=0, visibility_s=60):
+        received += some
+    return received
+
+
+def test_many_messages_go_through_in_tens(queue: Queue) -> None:
+    bodies = [f"body {number}" for number in range(25)]
+
+    queue.send(bodies)
+    first = queue.receive(wait_s=0, visibility_s=60)
+    received = first + receive_all(queue)
+
+    assert len(first) == 10
+    assert sorted(message.body for message in received) == sorted(bodies)
+    assert len({message.receipt for message in received}) == 25
+    assert {message.receives for message in received} == {1}
+    assert all(datetime.now(UTC) - message.sent_at < timedelta(minutes=1) for message in received)
+
+
+def test_counts_tell_waiting_from_received(queue: Queue) -> None:
+    queue.send([str(number) for number in range(12)])
+    queue.receive(wait_s=0, visibility_s=60)
+
+    assert queue.counts() == Counts(visible=2, in_flight=10, delayed=0)
+    assert queue.counts().total == 12
+
+
+def test_a_deleted_message_does_not_come_back(queue: Queue) -> None:
+    queue.send([str(number) for number in range(12)])
+    receipts = [message.receipt for message in receive_all(queue)]
+
+    assert queue.delete(receipts) == []
+
+    assert queue.counts().total == 0
+
+
+def test_a_message_given_back_comes_again_and_counts_its_receives(queue: Queue) -> None:
+    queue.send(["cat"])
+    (first,) = queue.receive(wait_s=0, visibility_s=60)
+
+    assert queue.change_visibility([first.receipt], 0) == []
+    (second,) = queue.receive(wait_s=0, visibility_s=60)
+
+    assert (first.receives, second.receives) == (1, 2)
+    assert second.receipt != first.receipt
+
+
+def test_visibility_of_a_deleted_message_cannot_be_changed(queue: Queue) -> None:
+    queue.send(["cat", "dog"])
+    cat, dog = queue.receive(wait_s=0, visibility_s=60)
+    queue.delete([cat.receipt])
+
+    assert queue.change_visibility([cat.receipt, dog.receipt], 60) == [cat.receipt]
+
+
+def test_nothing_to_do_is_no_call(queue: Queue) -> None:
+    queue.send([])
+
+    assert queue.delete([]) == []
+    assert queue.change_visibility([], 0) == []
+    assert queue.receive(wait_s=0, visibility_s=60) == []
+
+
+def test_a_queue_that_is_not_there_is_missing(queues: Queues) -> None:
+    queue = queues.open("nowhere")
+
+    for call in (
+        lambda: queue.send(["cat"]),
+        lambda: queue.receive(wait_s=0, visibility_s=60),
+        lambda: queue.counts(),
+        lambda: queues.tags("nowhere"),
+        lambda: queues.tag("nowhere", {"a": "b"}),
+    ):
+        with pytest.raises(QueueMissing, match="no queue is called nowhere"):
+            call()
+
+
+def test_queues_are_made_tagged_listed_and_removed(queues: Queues) -> None:
+    for name in ("replies-1", "replies-2", "other"):
+        queues.create(name, retention_s=300, tags={"alive": "1"})
+    queues.tag("replies-1", {"alive": "2"})
+    queues.create("replies-2", retention_s=300, tags={"alive": "1"})  # again, and no error
+
+    assert sorted(queues.names("replies-")) == ["replies-1", "replies-2"]
+    assert queues.tags("replies-1") == {"alive": "2"}
+
+    queues.remove("replies-1")
+    queues.remove("replies-1")  # again, and no error
+
+    assert queues.names("replies-") == ["replies-2"]
+
+
+class FlakySqs:
+    """An SQS that refuses some entries of a batch, as SQS does under load."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.taken: list[str] = []
+
+    def get_queue_url(self, QueueName: str) -> dict[str, str]:  # noqa: N803
+        return {"QueueUrl": QueueName}
+
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> object:  # noqa: N803
+        failed = []
+        for entry in Entries:
+            if self.refusals:
+                self.refusals -= 1
+                failed.append({"Id": entry["Id"], "Code": "InternalError", "Message": "busy"})
+            else:
+                self.taken.append(entry["MessageBody"])
+        return {"Failed": failed}
+
+
+def test_messages_that_sqs_refused_are_sent_again_and_the_others_not() -> None:
+    sqs = FlakySqs(refusals=3)
+
+    SqsQueue(sqs, "requests").send(["a", "b", "c", "d", "e"])  # type: ignore[arg-type]
+
+    assert sorted(sqs.taken) == ["a", "b", "c", "d", "e"]
+
+
+def test_messages_refused_for_good_are_an_error() -> None:
+    sqs = FlakySqs(refusals=100)
+
+    with pytest.raises(Unavailable, match="sending to requests: 2 messages refused: busy"):
+        SqsQueue(sqs, "requests").send(["a", "b"])  # type: ignore[arg-type]
+
+
+def test_the_fake_hides_a_message_until_its_visibility_timeout() -> None:
+    now = 1000.0
+    queue = fakes.MemoryQueues(clock=lambda: now).add("requests")
+    queue.send(["cat"])
+    (first,) = queue.receive(wait_s=0, visibility_s=60)
+
+    now += 59
+    assert queue.receive(wait_s=0, visibility_s=60) == []
+    now += 1
+    (second,) = queue.receive(wait_s=0, visibility_s=60)
+
+    assert queue.change_visibility([first.receipt], 60) == [first.receipt]
+    assert queue.change_visibility([second.receipt], 60) == []
+
+
+def test_the_fake_moves_a_message_to_the_dead_letters_after_its_last_receive() -> None:
+    queues = fakes.MemoryQueues()
+    queue = queues.add("requests", dead_letters="requests-dead", max_receives=2)
+    queue.send(["poison"])
+    for _ in range(2):
+        (message,) = queue.receive(wait_s=0, visibility_s=60)
+        queue.change_visibility([message.receipt], 0)
+
+    assert queue.receive(wait_s=0, visibility_s=60) == []
+    assert queues.open("requests-dead").bodies() == ["poison"]

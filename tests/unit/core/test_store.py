@@ -1,0 +1,149 @@
+from datetime import UTC, datetime
+from io import BytesIO
+
+import boto3
+import pytest
+
+from imagefleet_core import keys
+from imagefleet_core.aws import Aws
+from imagefleet_core.errors import DecodeError, ObjectMissing, ObjectTooLarge, Unavailable
+from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
+from imagefleet_core.store import S3Store, Store
+
+NOW = datetime(2026, 1, 31, 12, 0, 0, 123000, UTC)
+
+
+def done(job: JobId, label: str = "tabby") -> Result:
+    top = (Prediction(label, 0.9),)
+    return Result(job, "cat.jpg", top, None, "net@1", "w1", NOW, NOW, NOW)
+
+
+def failed(job: JobId) -> Result:
+    failure = Failure("truncated", "the file ends too early")
+    return Result(job, "cat.jpg", (), failure, "net@1", "w2", NOW, NOW, NOW)
+
+
+@pytest.fixture
+def job() -> JobId:
+    return JobId(new_batch_id(), 1)
+
+
+def test_an_image_comes_back_as_it_was_stored(store: Store, job: JobId) -> None:
+    key = keys.input_key(job, "cat.jpg")
+
+    store.put_image(key, BytesIO(b"as a file"), "image/jpeg")
+    assert store.get_image(key, max_bytes=9) == b"as a file"
+
+    store.put_image(key, b"as bytes", "image/jpeg")
+    assert store.get_image(key, max_bytes=9) == b"as bytes"
+
+
+def test_an_image_that_is_not_there_is_missing(store: Store, job: JobId) -> None:
+    key = keys.input_key(job, "cat.jpg")
+
+    with pytest.raises(ObjectMissing, match=key):
+        store.get_image(key, max_bytes=100)
+
+    store.delete_image(key)  # no error
+
+
+def test_a_deleted_image_is_gone(store: Store, job: JobId) -> None:
+    store.put_image("a/0001-a.jpg", b"a", "image/jpeg")
+
+    store.delete_image("a/0001-a.jpg")
+
+    assert store.image_names("a") == {}
+
+
+def test_an_image_over_the_limit_is_not_read(store: Store, job: JobId) -> None:
+    store.put_image("a/0001-a.jpg", b"12345", "image/jpeg")
+
+    with pytest.raises(ObjectTooLarge, match="5 bytes; at most 4"):
+        store.get_image("a/0001-a.jpg", max_bytes=4)
+
+
+def test_a_job_has_no_result_until_there_is_one(store: Store, job: JobId) -> None:
+    assert store.get_result(job) is None
+
+    assert store.put_result(done(job))
+
+    assert store.get_result(job) == done(job)
+
+
+def test_a_late_failure_never_hides_a_label(store: Store, job: JobId) -> None:
+    store.put_result(done(job))
+
+    assert not store.put_result(failed(job))
+
+    assert store.get_result(job) == done(job)
+
+
+def test_a_label_replaces_a_failure(store: Store, job: JobId) -> None:
+    assert store.put_result(failed(job))
+
+    assert store.put_result(done(job))
+
+    assert store.get_result(job) == done(job)
+
+
+def test_a_batch_lists_its_own_images_and_results_only(store: Store) -> None:
+    # given two batches, the first of more images than one page of S3 lists
+    batch, other = new_batch_id(), new_batch_id()
+    for number in range(1, 1002):
+        store.put_image(keys.input_key(JobId(batch, number), f"{number}.jpg"), b"x", "image/jpeg")
+    store.put_image(keys.input_key(JobId(other, 1), "cat.jpg"), b"x", "image/jpeg")
+    store.put_result(done(JobId(batch, 2)))
+    store.put_result(failed(JobId(batch, 1001)))
+
+    assert store.image_names(batch) == {number: f"{number}.jpg" for number in range(1, 1002)}
+    assert store.result_numbers(batch) == {2, 1001}
+    assert store.image_names(other) == {1: "cat.jpg"}
+    assert store.result_numbers(other) == set()
+
+
+def test_a_result_that_does_not_follow_the_contract_is_a_decode_error(aws: Aws, job: JobId) -> None:
+    s3 = aws.s3(1)
+    where = {"LocationConstraint": "eu-central-1"}
+    s3.create_bucket(Bucket="results", CreateBucketConfiguration=where)  # type: ignore[arg-type]
+    s3.put_object(Bucket="results", Key=keys.result_key(job), Body=b"{}")
+
+    with pytest.raises(DecodeError):
+        S3Store(s3, input_bucket="input", results_bucket="results").get_result(job)
+
+
+def test_a_missing_bucket_says_what_to_do(aws: Aws, job: JobId) -> None:
+    store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
+    advice = "apply infra/data.yaml first"
+
+    with pytest.raises(Unavailable, match=advice):
+        store.put_image("a/0001-a.jpg", b"x", "image/jpeg")
+    with pytest.raises(Unavailable, match=advice):
+        store.put_result(done(job))
+    with pytest.raises(Unavailable, match=advice):
+        store.image_names("a")
+    with pytest.raises(Unavailable, match=f"looking for the bucket input: .*{advice}"):
+        store.ping()
+
+
+def test_a_dead_endpoint_is_named(monkeypatch: pytest.MonkeyPatch, job: JobId) -> None:
+    # given an address at which nothing listens
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    aws = Aws(boto3.Session("test", "test", region_name="eu-central-1"))
+    store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
+
+    with pytest.raises(Unavailable, match=r"nothing answers at http://127\.0\.0\.1:9"):
+        store.put_result(done(job))
+
+
+def test_missing_credentials_say_what_to_set(monkeypatch: pytest.MonkeyPatch, job: JobId) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    aws = Aws(boto3.Session(region_name="eu-central-1"))
+    store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
+
+    with pytest.raises(Unavailable, match="no AWS credentials: set AWS_ACCESS_KEY_ID"):
+        store.put_result(done(job))
