@@ -41,37 +41,44 @@ MAX_ATTEMPTS = 5
 
 
 class Aws:
-    """Makes the clients of one process; each is safe to share between threads."""
+    """Makes the clients of one process; each is safe to share between threads.
 
-    def __init__(self, session: boto3.Session | None = None) -> None:
+    Args:
+        session: region and credentials; boto3's own search for them unless given.
+        attempts: how often a call is tried, the first time included.
+    """
+
+    def __init__(
+        self, session: boto3.Session | None = None, *, attempts: int = MAX_ATTEMPTS
+    ) -> None:
         self._session = session or boto3.Session()
+        self._attempts = attempts
 
     def s3(self, connections: int) -> S3Client:
         """Return an S3 client that holds up to `connections` connections open."""
-        return self._session.client("s3", config=_config(S3_READ_TIMEOUT_S, connections))
+        return self._session.client("s3", config=self._config(S3_READ_TIMEOUT_S, connections))
 
     def sqs(self, connections: int) -> SQSClient:
         """Return an SQS client that holds up to `connections` connections open."""
-        return self._session.client("sqs", config=_config(SQS_READ_TIMEOUT_S, connections))
+        return self._session.client("sqs", config=self._config(SQS_READ_TIMEOUT_S, connections))
 
     def cloudformation(self) -> CloudFormationClient:
         """Return a CloudFormation client."""
-        return self._session.client("cloudformation", config=_config(30, 1))
+        return self._session.client("cloudformation", config=self._config(30, 1))
 
-
-def _config(read_timeout_s: float, connections: int) -> Config:
-    return Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=read_timeout_s,
-        max_pool_connections=connections,
-        retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
-        # An emulator's host name has no subdomain a bucket; S3 itself takes both styles.
-        s3={"addressing_style": "path"},
-        # Checksums are asked for where they protect something, not on every small object.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        user_agent_extra="imagefleet",
-    )
+    def _config(self, read_timeout_s: float, connections: int) -> Config:
+        return Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=read_timeout_s,
+            max_pool_connections=connections,
+            retries={"mode": "standard", "total_max_attempts": self._attempts},
+            # An emulator's host name has no subdomain a bucket; S3 itself takes both styles.
+            s3={"addressing_style": "path"},
+            # TCP and TLS already check every byte; a checksum more is CPU spent on each image.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            user_agent_extra="imagefleet",
+        )
 
 
 def error_code(error: Exception) -> str:

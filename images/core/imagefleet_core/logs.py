@@ -34,7 +34,8 @@ def configure(tier: str, *, level: str = "INFO", format: str = "auto") -> None: 
         structlog.processors.TimeStamper(
             fmt="%H:%M:%S" if text else "iso", utc=not text, key="time"
         ),
-        _naming(tier),
+        # The terminal's renderer has a column for who speaks, and calls it the logger.
+        _naming("logger" if text else "tier", tier),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -59,9 +60,9 @@ def configure(tier: str, *, level: str = "INFO", format: str = "auto") -> None: 
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def _naming(tier: str) -> Processor:
+def _naming(key: str, tier: str) -> Processor:
     def add_tier(_logger: Any, _method: str, event: Any) -> Any:
-        event["tier"] = tier
+        event[key] = tier
         return event
 
     return add_tier

@@ -128,8 +128,7 @@ def test_a_missing_bucket_says_what_to_do(aws: Aws, job: JobId) -> None:
 def test_a_dead_endpoint_is_named(monkeypatch: pytest.MonkeyPatch, job: JobId) -> None:
     # given an address at which nothing listens
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    aws = Aws(boto3.Session("test", "test", region_name="eu-central-1"))
+    aws = Aws(boto3.Session("test", "test", region_name="eu-central-1"), attempts=1)
     store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
 
     with pytest.raises(Unavailable, match=r"nothing answers at http://127\.0\.0\.1:9"):
