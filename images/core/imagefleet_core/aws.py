@@ -24,7 +24,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from imagefleet_core.errors import Unavailable
+from imagefleet_core.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -38,6 +38,15 @@ S3_READ_TIMEOUT_S = 20
 # One try and four retries with exponential backoff and jitter: under 10 s in all for an error
 # that answers at once, long enough for a 503 SlowDown to pass.
 MAX_ATTEMPTS = 5
+
+# Codes that no waiting will cure.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_ABSENT = {"NoSuchBucket", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"}
+_FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN_KEY = {"InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_LASTING = _ABSENT | _FORBIDDEN | _EXPIRED | _UNKNOWN_KEY
 
 
 class Aws:
@@ -56,15 +65,18 @@ class Aws:
 
     def s3(self, connections: int) -> S3Client:
         """Return an S3 client that holds up to `connections` connections open."""
-        return self._session.client("s3", config=self._config(S3_READ_TIMEOUT_S, connections))
+        with explained("connecting to S3"):
+            return self._session.client("s3", config=self._config(S3_READ_TIMEOUT_S, connections))
 
     def sqs(self, connections: int) -> SQSClient:
         """Return an SQS client that holds up to `connections` connections open."""
-        return self._session.client("sqs", config=self._config(SQS_READ_TIMEOUT_S, connections))
+        with explained("connecting to SQS"):
+            return self._session.client("sqs", config=self._config(SQS_READ_TIMEOUT_S, connections))
 
     def cloudformation(self) -> CloudFormationClient:
         """Return a CloudFormation client."""
-        return self._session.client("cloudformation", config=self._config(30, 1))
+        with explained("connecting to CloudFormation"):
+            return self._session.client("cloudformation", config=self._config(30, 1))
 
     def _config(self, read_timeout_s: float, connections: int) -> Config:
         return Config(
@@ -92,13 +104,21 @@ def error_code(error: Exception) -> str:
 def explained(doing: str) -> Iterator[None]:
     """Turn whatever boto3 raises inside into one `Unavailable` that a person understands.
 
+    It is `Misconfigured` where trying again is of no use until a person has done something.
+
     Args:
         doing: what was being tried, to stand before the reason: "storing cat.jpg".
     """
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise Unavailable(f"{doing}: {explain(error)}") from error
+        kind = Misconfigured if _lasts(error) else Unavailable
+        raise kind(f"{doing}: {explain(error)}") from error
+
+
+def _lasts(error: BotoCoreError | ClientError) -> bool:
+    kinds = (NoCredentialsError, PartialCredentialsError, NoRegionError)
+    return isinstance(error, kinds) or error_code(error) in _LASTING
 
 
 def explain(error: BotoCoreError | ClientError) -> str:
@@ -123,15 +143,14 @@ def explain(error: BotoCoreError | ClientError) -> str:
 def _explain_code(error: ClientError) -> str:
     code, operation = error_code(error), error.operation_name
     said = error.response.get("Error", {}).get("Message", "")
-    match code:
-        case "NoSuchBucket":
-            return "the bucket does not exist: apply infra/data.yaml first, or check the prefix"
-        case "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue":
-            return "the queue does not exist: apply infra/data.yaml first, or check the prefix"
-        case "AccessDenied" | "AccessDeniedException" | "403":
-            return f"the credentials do not permit {operation}: {said}"
-        case "ExpiredToken" | "ExpiredTokenException" | "RequestExpired":
-            return "the AWS credentials have expired: log in again"
-        case "InvalidClientTokenId" | "InvalidAccessKeyId" | "SignatureDoesNotMatch":
-            return "AWS does not know these credentials: check the access key and its secret"
+    if code == "NoSuchBucket":
+        return "the bucket does not exist: apply infra/data.yaml first, or check the prefix"
+    if code in _ABSENT:
+        return "the queue does not exist: apply infra/data.yaml first, or check the prefix"
+    if code in _FORBIDDEN:
+        return f"the credentials do not permit {operation}: {said}"
+    if code in _EXPIRED:
+        return "the AWS credentials have expired: log in again"
+    if code in _UNKNOWN_KEY:
+        return "AWS does not know these credentials: check the access key and its secret"
     return f"{operation} answered {code}: {said}"

@@ -11,6 +11,10 @@ class Unavailable(ImagefleetError):
     """A service did not do what was asked of it; trying again later may succeed."""
 
 
+class Misconfigured(Unavailable):
+    """A service refused, and will until a setting, a permission or a resource is put right."""
+
+
 class ObjectMissing(ImagefleetError):
     """The bucket has no object under that key."""
 

@@ -41,8 +41,8 @@ def _from_record(record: Fields) -> Request:
     if not key.startswith(INBOX):
         raise DecodeError(f"an event for a key outside {INBOX}: {key[:200]!r}", record.data)
     uploaded_at = record.time("eventTime")
-    # The sequencer tells two uploads to one key apart; the event itself may come twice.
-    identity = f"{key}\n{s3.optional_text('sequencer') or s3.optional_text('eTag') or ''}"
+    # With the time these tell two uploads to one key apart; the event itself may come twice.
+    identity = f"{key}\n{s3.optional_text('sequencer')}\n{s3.optional_text('eTag')}"
     return Request(
         job=JobId(_batch_id(uploaded_at, identity), 1),
         key=key,

@@ -91,7 +91,9 @@ class Settings:
     """What every tier needs to know; each tier adds its own fields."""
 
     prefix: str = setting(
-        "imagefleet", "stands before the name of every bucket and queue", pattern=r"[a-z0-9-]{3,30}"
+        "imagefleet",
+        "stands before the name of every bucket and queue",
+        pattern=r"[a-z0-9][a-z0-9-]{1,23}[a-z0-9]",
     )
     input_bucket_name: str = setting("", "the input bucket, <prefix>-input unless given")
     results_bucket_name: str = setting("", "the results bucket, <prefix>-results unless given")
