@@ -108,7 +108,7 @@ def _environment(port: int, state: Path, *, keep: bool) -> dict[str, str]:
         "STATE_DIR": str(state / "emulator"),
         "S3_PERSIST": str(int(keep)),
         "S3_DATA_DIR": str(state / "s3"),
-        # Doors that nothing here uses; with Docker it would clear away other MiniStacks' containers.
+        # Doors that nothing here uses; with Docker it clears away other MiniStacks' containers.
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": "unix:///nonexistent",

@@ -34,8 +34,8 @@ class Processes:
         return None
 
     def stop(self, name: str) -> None:
-        """End one process, giving it time to finish what it holds."""
-        process = self._running.pop(name, None)
+        """End one process, giving it time to finish what it holds; one never run is no error."""
+        process = self._running.get(name)
         if process is None:
             return
         process.terminate()
@@ -43,6 +43,7 @@ class Processes:
             process.wait(GRACE_S)
         process.kill()
         process.wait()
+        del self._running[name]
 
     def kill(self) -> None:
         """End all at once."""

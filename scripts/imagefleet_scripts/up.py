@@ -33,17 +33,20 @@ def run(options: argparse.Namespace) -> None:
     """Run the system; raises `UpError` where a part of it cannot start, or ends by itself."""
     began = time.monotonic()
     _require_port(options.port)
-    with _state(options.state) as state, _processes() as processes:
-        _configure(options)
-        _start_aws(processes, state, keep=options.state is not None)
-        processes.start("scaler", "imagefleet_scaler", os.environ)
-        processes.start("web", "imagefleet_web", os.environ)
+    _configure(options)
+    with (
+        _state(options.state) as state,
+        _aws(state, keep=options.state is not None),
+        _tiers() as up,
+    ):
+        up.start("scaler", "imagefleet_scaler", os.environ)
+        up.start("web", "imagefleet_web", os.environ)
         url = f"http://127.0.0.1:{options.port}/"
-        _await_ready(f"{url}readyz", processes)
+        _await_ready(f"{url}readyz", up)
         _say(f"\nImagefleet is ready after {time.monotonic() - began:.1f} s at {url}")
         _say(f"  from a terminal: curl -F file=@samples/chelsea.jpg {url}")
         _say("  Ctrl-C stops everything\n")
-        while (ended := processes.ended()) is None:
+        while (ended := up.ended()) is None:
             time.sleep(0.5)
         raise UpError(f"{ended}; its reason stands above")
 
@@ -74,33 +77,21 @@ def _state(chosen: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _processes() -> Iterator[Processes]:
-    """Yield the system's processes; end them in the order in which work flows through them."""
+def _aws(state: Path, *, keep: bool) -> Iterator[None]:
+    """Run the emulator, with the system's buckets and queues in it; it ends last."""
+    first = not any(state.iterdir())
     processes = Processes()
     try:
-        yield processes
-    finally:
-        try:
-            _say("\nstopping; what is in hand is finished first (Ctrl-C again to end it at once)")
-            processes.stop("web")
-            processes.stop("scaler")
-            _retire_workers(GRACE_S)
-            processes.stop("emulator")
-        except KeyboardInterrupt:
-            processes.kill()
-            _retire_workers(0)
-
-
-def _start_aws(processes: Processes, state: Path, *, keep: bool) -> None:
-    """Start the emulator and make the buckets and queues in it."""
-    first = not any(state.iterdir())
-    _start_emulator(processes, state, keep=keep)
-    _apply_data_stack()
-    if keep and first:
-        # It writes the stack down only when it stops: killed before that, it would come back with
-        # buckets that belong to no stack.
-        processes.stop("emulator")
         _start_emulator(processes, state, keep=keep)
+        _apply_data_stack()
+        if keep and first:
+            # It writes the stack down only when it stops: killed before that, it would come back
+            # with buckets that belong to no stack.
+            processes.stop("emulator")
+            _start_emulator(processes, state, keep=keep)
+        yield
+    finally:
+        processes.stop("emulator")
 
 
 def _start_emulator(processes: Processes, state: Path, *, keep: bool) -> None:
@@ -112,6 +103,23 @@ def _start_emulator(processes: Processes, state: Path, *, keep: bool) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]  # of the user's own AWS, which nothing here may reach
     os.environ.update(started.environment)
+
+
+@contextmanager
+def _tiers() -> Iterator[Processes]:
+    """Give the tiers' processes a place; end them in the order in which work flows."""
+    processes = Processes()
+    try:
+        yield processes
+    finally:
+        try:
+            _say("\nstopping; what is in hand is finished first (Ctrl-C again to end it at once)")
+            processes.stop("web")
+            processes.stop("scaler")
+            _retire_workers(GRACE_S)
+        except KeyboardInterrupt:
+            processes.kill()
+            _retire_workers(0)
 
 
 def _configure(options: argparse.Namespace) -> None:
@@ -134,11 +142,9 @@ def _apply_data_stack() -> None:
     from imagefleet_core.aws import Aws
     from imagefleet_core.errors import ImagefleetError
 
-    parameters = {"Prefix": os.environ.get("IMAGEFLEET_PREFIX", "imagefleet")}
+    template, parameters = DATA_TEMPLATE.read_text(), {"Prefix": _prefix()}
     try:
-        stack.apply(
-            Aws().cloudformation(), "imagefleet-data", DATA_TEMPLATE.read_text(), parameters
-        )
+        stack.apply(Aws().cloudformation(), "imagefleet-data", template, parameters)
     except ImagefleetError as error:
         raise UpError(str(error)) from error
 
@@ -157,7 +163,18 @@ def _await_ready(url: str, processes: Processes) -> None:
 
 def _retire_workers(grace_s: float) -> None:
     """End the workers, which outlive the scaler that launched them."""
-    raise NotImplementedError
+    from imagefleet_scaler.providers.process import ProcessProvider, fleet_tag
+
+    fleet = fleet_tag(_prefix(), os.environ["AWS_ENDPOINT_URL"])
+    provider = ProcessProvider(fleet=fleet, command=(), environment={}, retire_grace_s=grace_s)
+    provider.retire([worker.id for worker in provider.list()])
+    while provider.list():
+        provider.sweep()
+        time.sleep(0.1)
+
+
+def _prefix() -> str:
+    return os.environ.get("IMAGEFLEET_PREFIX") or "imagefleet"
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,1 @@
+"""Networks in PyTorch, and how one becomes a folder that a worker loads."""
