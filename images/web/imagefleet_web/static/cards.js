@@ -1,0 +1,143 @@
+// How one picture looks: a card cloned from the page's template.
+
+import { formatBytes, formatSeconds, formatShare } from "./format.js";
+import { canRetry } from "./pictures.js";
+
+/**
+ * @typedef {import("./pictures.js").Guess} Guess
+ * @typedef {import("./pictures.js").Picture} Picture
+ */
+
+export class Card {
+  /** The list item. @type {HTMLElement} */
+  element;
+  #part;
+  #thumbnailUrl;
+
+  /**
+   * @param {Picture} picture
+   * @param {HTMLTemplateElement} template
+   * @param {{onRetry: (picture: Picture) => void, onRemove: (picture: Picture) => void}} actions
+   */
+  constructor(picture, template, { onRetry, onRemove }) {
+    const copy = /** @type {DocumentFragment} */ (template.content.cloneNode(true));
+    this.element = /** @type {HTMLElement} */ (copy.firstElementChild);
+    this.#part = partsOf(this.element);
+    const { article, name, retry, remove } = this.#part;
+    name.id = `picture-${picture.id}`;
+    name.textContent = name.title = picture.file.name;
+    article.setAttribute("aria-labelledby", name.id);
+    retry.addEventListener("click", () => onRetry(picture));
+    remove.addEventListener("click", () => onRemove(picture));
+    this.#thumbnailUrl = URL.createObjectURL(picture.file);
+    this.#showThumbnail(picture.file.name);
+    this.show(picture);
+  }
+
+  /** @param {Picture} picture  the card's own, as it is now */
+  show(picture) {
+    const { article, state, progress, guesses, fact, failure, reason, retry } = this.#part;
+    article.dataset.state = picture.state;
+    state.textContent = stateText(picture);
+    progress.hidden = picture.state !== "sending";
+    progress.value = picture.sent;
+    guesses.replaceChildren(...picture.top.map(guessRow));
+    guesses.hidden = picture.top.length === 0;
+    failure.hidden = picture.error === null;
+    reason.textContent = picture.error?.message ?? "";
+    if (picture.error) article.dataset.code = picture.error.code;
+    else delete article.dataset.code;
+    fact.textContent = factText(picture);
+    retry.hidden = !canRetry(picture);
+  }
+
+  /** Move the keyboard's focus here. */
+  focus() {
+    this.#part.article.focus();
+  }
+
+  /** Take the card off the page and give its thumbnail's memory back. */
+  remove() {
+    this.element.remove();
+    URL.revokeObjectURL(this.#thumbnailUrl);
+  }
+
+  /** @param {string} name */
+  #showThumbnail(name) {
+    const { thumbnail, extension } = this.#part;
+    const done = () => URL.revokeObjectURL(this.#thumbnailUrl); // an image keeps what it loaded
+    thumbnail.addEventListener("load", done);
+    thumbnail.addEventListener("error", () => {
+      done();
+      thumbnail.hidden = true; // such as a TIFF, which few browsers show
+      extension.textContent = /\.(\w{1,5})$/.exec(name)?.[1].toUpperCase() ?? "?";
+    });
+    thumbnail.src = this.#thumbnailUrl;
+  }
+}
+
+/**
+ * @param {Picture} picture
+ * @returns {string}
+ */
+function stateText({ state, sent }) {
+  if (state === "sending") {
+    return sent < 1 ? `Sending, ${Math.floor(sent * 100)}%` : "Sent, being checked";
+  }
+  return {
+    queued: "Waiting to be sent",
+    waiting: "Waiting for a worker",
+    done: "Done",
+    failed: "Failed",
+    refused: "Refused",
+  }[state];
+}
+
+/**
+ * @param {Picture} picture
+ * @returns {string} the time it took once it is known, until then the file's size
+ */
+function factText({ seconds, file }) {
+  return seconds === null ? formatBytes(file.size) : `in ${formatSeconds(seconds)}`;
+}
+
+/**
+ * @param {Guess} guess
+ * @returns {HTMLLIElement}
+ */
+function guessRow({ label, score }) {
+  const row = document.createElement("li");
+  const name = document.createElement("span");
+  const share = document.createElement("span");
+  name.className = "label";
+  name.textContent = name.title = label;
+  share.className = "share";
+  share.textContent = formatShare(score);
+  row.style.setProperty("--share", String(score));
+  row.append(name, " ", share);
+  return row;
+}
+
+/** @param {HTMLElement} element */
+function partsOf(element) {
+  /**
+   * @template {HTMLElement} T
+   * @param {string} name
+   * @returns {T}
+   */
+  const part = (name) => /** @type {T} */ (element.querySelector(`[data-part="${name}"]`));
+  return {
+    article: part("article"),
+    thumbnail: /** @type {HTMLImageElement} */ (part("thumbnail")),
+    extension: part("extension"),
+    state: part("state"),
+    progress: /** @type {HTMLProgressElement} */ (part("progress")),
+    guesses: part("guesses"),
+    failure: part("failure"),
+    reason: part("reason"),
+    retry: /** @type {HTMLButtonElement} */ (part("retry")),
+    remove: /** @type {HTMLButtonElement} */ (part("remove")),
+    name: part("name"),
+    fact: part("fact"),
+  };
+}

@@ -1,0 +1,51 @@
+// Numbers as people read them.
+
+const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
+const decimal = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+
+/**
+ * @param {number} number
+ * @returns {string} `20,971,520`
+ */
+export function formatNumber(number) {
+  return decimal.format(number);
+}
+
+/**
+ * @param {number} share  0 to 1
+ * @returns {string} `87%`; `<1%` rather than a zero that is none
+ */
+export function formatShare(share) {
+  return share > 0 && share < 0.01 ? "<1%" : percent.format(share);
+}
+
+/**
+ * @param {number} seconds
+ * @returns {string} `640 ms`, `1.2 s`, `2 min 5 s`
+ */
+export function formatSeconds(seconds) {
+  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 59.95) return `${decimal.format(seconds)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/**
+ * @param {number} bytes
+ * @returns {string} `812 bytes`, `240 KiB`, `20 MiB`
+ */
+export function formatBytes(bytes) {
+  if (bytes < 1024) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
+  const kibibytes = bytes / 1024;
+  if (kibibytes < 1023.5) return `${Math.round(kibibytes)} KiB`;
+  return `${decimal.format(kibibytes / 1024)} MiB`;
+}
+
+/**
+ * @param {number} number
+ * @param {string} one  the noun for one, `picture`
+ * @returns {string} `1 picture`, `3 pictures`
+ */
+export function formatCount(number, one) {
+  return `${number} ${one}${number === 1 ? "" : "s"}`;
+}

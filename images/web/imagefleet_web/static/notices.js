@@ -1,0 +1,47 @@
+// Short messages about the service, in a live region; each has a subject and replaces its last one.
+
+const FAREWELL_MS = 4000;
+
+export class Notices {
+  #region;
+  /** @type {Map<unknown, HTMLElement>} */
+  #shown = new Map();
+
+  /** @param {HTMLElement} region  a `role=status` */
+  constructor(region) {
+    this.#region = region;
+  }
+
+  /**
+   * @param {unknown} subject
+   * @param {string} text
+   * @param {"trouble" | "wait" | "good"} tone
+   */
+  show(subject, text, tone) {
+    const notice = this.#shown.get(subject) ?? document.createElement("p");
+    notice.className = "notice";
+    notice.dataset.tone = tone;
+    notice.textContent = text;
+    this.#shown.set(subject, notice);
+    this.#region.append(notice);
+  }
+
+  /** @param {unknown} subject */
+  clear(subject) {
+    this.#shown.get(subject)?.remove();
+    this.#shown.delete(subject);
+  }
+
+  /**
+   * Say that something is well again, for a moment.
+   * @param {unknown} subject
+   * @param {string} text
+   */
+  farewell(subject, text) {
+    this.show(subject, text, "good");
+    const notice = this.#shown.get(subject);
+    setTimeout(() => {
+      if (notice?.dataset.tone === "good") this.clear(subject);
+    }, FAREWELL_MS);
+  }
+}

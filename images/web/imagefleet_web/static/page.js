@@ -1,0 +1,114 @@
+// The page: brings its parts together.
+
+import { Connection } from "./connection.js";
+import { Watcher } from "./events.js";
+import { formatCount } from "./format.js";
+import { Gallery } from "./gallery.js";
+import { takeFiles } from "./intake.js";
+import { readLimits } from "./limits.js";
+import { Notices } from "./notices.js";
+import { canRetry, fromJob, isFinished } from "./pictures.js";
+import { Summary } from "./summary.js";
+import { offerCopy } from "./terminal.js";
+import { Uploader } from "./uploader.js";
+
+/**
+ * @typedef {import("./pictures.js").Job} Job
+ * @typedef {import("./pictures.js").Picture} Picture
+ */
+
+/** @param {string} id */
+const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const chooser = /** @type {HTMLInputElement} */ (byId("files"));
+
+const summary = new Summary(document);
+const notices = new Notices(byId("notices"));
+const connection = new Connection();
+const gallery = new Gallery(byId("cards"), /** @type {HTMLTemplateElement} */ (byId("card")), {
+  onRetry: (picture) => {
+    uploader.send([picture]);
+    gallery.focus(picture);
+  },
+  onRemove: (picture) => forget([picture]),
+  onChange: onceAfter(() => summary.show(gallery.pictures)),
+});
+/** The pictures whose results are to come, by their jobs' ids. @type {Map<string, Picture>} */
+const awaited = new Map();
+const watcher = new Watcher(connection, (job) => settle(job));
+const uploader = new Uploader(readLimits(document.body.dataset), connection, {
+  onChange: (picture, change) => gallery.change(picture, change),
+  onJudged: follow,
+  onBusy: (request, pictures, seconds) => {
+    const many = formatCount(pictures, "picture");
+    const text = `The service is busy. Sending ${many} again in ${Math.ceil(seconds)} s.`;
+    notices.show(request, text, "wait");
+  },
+  onSettled: (request) => notices.clear(request),
+});
+
+takeFiles({
+  chooser,
+  onFiles: (files) => uploader.add(gallery.add(files)),
+  onDrag: (dragging) => document.body.classList.toggle("dragging", dragging),
+});
+byId("retry-failed").addEventListener("click", () => {
+  uploader.send(gallery.pictures.filter(canRetry));
+  byId("results").focus();
+});
+byId("clear").addEventListener("click", () => forget(gallery.pictures.filter(isFinished)));
+connection.addEventListener("change", () => {
+  if (connection.lost) {
+    const text = "Connection lost. Your pictures stay here; trying until the service answers.";
+    notices.show(connection, text, "trouble");
+  } else notices.farewell(connection, "Connected again.");
+});
+window.addEventListener("offline", () => connection.regain(window));
+window.addEventListener("beforeunload", (event) => uploader.busy && event.preventDefault());
+offerCopy(byId("copy"), byId("command"), byId("origin"));
+
+/**
+ * @param {Picture[]} pictures  of one request
+ * @param {Job[]} jobs  theirs, in the same order
+ * @param {string | null} batchUrl
+ */
+function follow(pictures, jobs, batchUrl) {
+  const ids = [];
+  for (const [index, job] of jobs.entries()) {
+    gallery.change(pictures[index], fromJob(job));
+    if (job.status !== "pending" || job.id === null) continue;
+    awaited.set(job.id, pictures[index]);
+    ids.push(job.id);
+  }
+  if (batchUrl && ids.length > 0) void watcher.follow(batchUrl, ids);
+}
+
+/** @param {Job} job  finished */
+function settle(job) {
+  const picture = job.id === null ? undefined : awaited.get(job.id);
+  if (!picture) return;
+  awaited.delete(/** @type {string} */ (job.id));
+  gallery.change(picture, fromJob(job));
+}
+
+/** @param {Picture[]} pictures  finished */
+function forget(pictures) {
+  gallery.remove(pictures);
+  if (gallery.pictures.length > 0) byId("results").focus();
+  else chooser.focus();
+}
+
+/**
+ * @param {() => void} action
+ * @returns {() => void} asks for the action; it runs once after what is going on now
+ */
+function onceAfter(action) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    queueMicrotask(() => {
+      asked = false;
+      action();
+    });
+  };
+}

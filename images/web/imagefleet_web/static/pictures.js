@@ -1,0 +1,111 @@
+// What is known of a picture, from choosing it to its labels; no DOM and no network here.
+
+/**
+ * @typedef {{label: string, score: number}} Guess  score: 0 to 1
+ * @typedef {{code: string, message: string}} Failure
+ *
+ * @typedef {object} Job  one image as the API tells it
+ * @property {string | null} id  null if the server refused the file
+ * @property {string} name
+ * @property {"pending" | "done" | "failed" | "rejected"} status
+ * @property {Guess[] | null} [top]  best first
+ * @property {Failure | null} [error]
+ * @property {string | null} [submitted_at]  ISO 8601, UTC
+ * @property {string | null} [finished_at]
+ *
+ * @typedef {"queued" | "sending" | "waiting" | "done" | "failed" | "refused"} State
+ *
+ * @typedef {object} Picture
+ * @property {number} id  of this page alone
+ * @property {File} file
+ * @property {State} state
+ * @property {number} sent  the share of its bytes that is uploaded, 0 to 1
+ * @property {Guess[]} top  best first; empty until done
+ * @property {number | null} seconds  from the upload's end to its result
+ * @property {Failure | null} error
+ *
+ * @typedef {Partial<Omit<Picture, "id" | "file">>} Change
+ * @typedef {{total: number, waiting: number, done: number, failed: number}} Counts
+ */
+
+export const TOO_LARGE = "file_too_large";
+export const UNREADABLE = "unreadable_file";
+/** The codes of those errors that no second try can change. */
+const FINAL = new Set([TOO_LARGE, UNREADABLE]);
+
+let lastId = 0;
+
+/**
+ * Take up a file that the person chose.
+ * @param {File} file
+ * @returns {Picture}
+ */
+export function newPicture(file) {
+  lastId += 1;
+  return { id: lastId, file, state: "queued", sent: 0, top: [], seconds: null, error: null };
+}
+
+/**
+ * @param {Job} job
+ * @returns {Change} what the job's state means for its picture
+ */
+export function fromJob(job) {
+  if (job.status === "done") {
+    return { state: "done", top: job.top ?? [], seconds: secondsTaken(job), error: null };
+  }
+  if (job.status === "pending") return { state: "waiting", sent: 1 };
+  return refusal(
+    job.error ?? { code: "unknown", message: "The server gave no reason." },
+    job.status === "rejected" ? "refused" : "failed",
+  );
+}
+
+/**
+ * @param {Failure} error
+ * @param {"failed" | "refused"} state
+ * @returns {Change}
+ */
+export function refusal(error, state = "refused") {
+  return { state, error, sent: 0 };
+}
+
+/**
+ * @param {Picture} picture
+ * @returns {boolean} whether it is finished, well or not
+ */
+export function isFinished({ state }) {
+  return state === "done" || state === "failed" || state === "refused";
+}
+
+/**
+ * @param {Picture} picture
+ * @returns {boolean} whether trying again could end differently
+ */
+export function canRetry({ state, error }) {
+  return (state === "failed" || state === "refused") && !FINAL.has(error?.code ?? "");
+}
+
+/**
+ * @param {Iterable<Picture>} pictures
+ * @returns {Counts} refused ones count as failed
+ */
+export function count(pictures) {
+  const counts = { total: 0, waiting: 0, done: 0, failed: 0 };
+  for (const picture of pictures) {
+    counts.total += 1;
+    if (picture.state === "done") counts.done += 1;
+    else if (isFinished(picture)) counts.failed += 1;
+    else counts.waiting += 1;
+  }
+  return counts;
+}
+
+/**
+ * @param {Job} job
+ * @returns {number | null} seconds from its acceptance to its result
+ */
+function secondsTaken({ submitted_at: submitted, finished_at: finished }) {
+  if (!submitted || !finished) return null;
+  const seconds = (Date.parse(finished) - Date.parse(submitted)) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : null;
+}

@@ -1,0 +1,49 @@
+"""A running system, and Chromium to look at its page with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from conditions import skip_or_fail
+from system import System, running
+
+# A browser that was only just installed looks for its makers' hosts, and waits for them.
+QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        skip_or_fail("BROWSER", "no Chromium on this machine")
+    # Chromium's own sandbox is not to be had by root, as which containers and CI often run.
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=[*QUIET, *sandbox])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    log = tmp_path_factory.mktemp("system") / "log"
+    with running(log, environ={"IMAGEFLEET_SCALE_IN_AFTER_S": "30"}) as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Browser, system: System) -> Iterator[Page]:
+    """The page, freshly loaded; whatever its scripts fail on fails the test."""
+    errors: list[str] = []
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(system.url)
+        yield page
+    assert errors == []

@@ -1,0 +1,108 @@
+"""The page, as a person uses it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from system import System
+
+pytestmark = pytest.mark.browser
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
+# The first picture may have to wait for a worker to start.
+RESULT_MS = 30_000
+
+
+def choose(page: Page, files: list[Path]) -> None:
+    """Choose files, as with the button."""
+    page.get_by_label("Choose pictures").set_input_files(files)
+
+
+def card(page: Page, name: str) -> Locator:
+    """Return the card of a picture."""
+    return page.get_by_role("article", name=name)
+
+
+def test_each_chosen_photograph_gets_its_label_and_five_guesses(page: Page) -> None:
+    with (SAMPLES / "labels.csv").open(newline="") as file:
+        labels = {row["Image"]: row["Results"] for row in csv.DictReader(file)}
+
+    choose(page, PHOTOGRAPHS)
+
+    for photograph in PHOTOGRAPHS:
+        shown = card(page, photograph.name)
+        expect(shown).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+        expect(shown).to_contain_text(labels[photograph.name])
+        guesses = shown.get_by_role("list", name="Best guesses").get_by_role("listitem")
+        expect(guesses).to_have_count(5)
+        expect(guesses.first.locator(".label")).to_have_text(labels[photograph.name])
+    expect(page.locator("#count-done")).to_have_text(str(len(PHOTOGRAPHS)))
+    expect(page.locator("#count-waiting")).to_have_text("0")
+
+
+def test_refused_and_failed_pictures_say_why_and_the_others_go_on(
+    page: Page, tmp_path: Path
+) -> None:
+    # given a text that calls itself a picture, and a picture that ends in the middle
+    text, truncated = tmp_path / "text.jpg", tmp_path / "truncated.jpg"
+    text.write_text("I am no picture")
+    truncated.write_bytes((SAMPLES / "coffee.jpg").read_bytes()[:20_000])
+
+    choose(page, [text, truncated, SAMPLES / "chelsea.jpg"])
+
+    expect(card(page, "text.jpg")).to_have_attribute("data-code", "unsupported_format")
+    expect(card(page, "truncated.jpg")).to_have_attribute(
+        "data-code", "truncated", timeout=RESULT_MS
+    )
+    expect(card(page, "truncated.jpg").locator("[data-part=reason]")).not_to_be_empty()
+    expect(card(page, "truncated.jpg").get_by_role("button", name="Try again")).to_be_visible()
+    expect(card(page, "chelsea.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    expect(page.locator("#count-failed")).to_have_text("2")
+
+
+def test_a_lost_connection_is_said_and_recovers_by_itself(page: Page) -> None:
+    # given a page that has lost the network
+    page.context.set_offline(True)
+    choose(page, [SAMPLES / "flower.jpg"])
+    expect(page.locator("#notices")).to_contain_text("Connection lost", timeout=RESULT_MS)
+
+    # when it is back
+    page.context.set_offline(False)
+
+    expect(card(page, "flower.jpg")).to_have_attribute("data-state", "done", timeout=60_000)
+
+
+def test_a_hundred_and_more_photographs_are_split_and_all_arrive(page: Page) -> None:
+    choose(page, (PHOTOGRAPHS * 18)[:120])
+
+    expect(page.locator("#count-done")).to_have_text("120", timeout=2 * RESULT_MS)
+
+
+def test_the_page_needs_no_other_host_and_breaks_no_rule_of_its_own(
+    page: Page, system: System
+) -> None:
+    requested: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+
+    page.reload()
+    choose(page, [SAMPLES / "chelsea.jpg"])
+    expect(card(page, "chelsea.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+
+    assert all(url.startswith((system.url, "blob:")) for url in requested), requested
+    assert not [each for each in complaints if "Content Security Policy" in each]
+
+
+def test_the_page_fits_a_telephone(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    choose(page, [SAMPLES / "chelsea.jpg"])
+    expect(card(page, "chelsea.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+
+    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wider) == 0
