@@ -1,0 +1,1 @@
+"""Where workers run. Every provider answers the few verbs of `base.Provider`."""

@@ -1,0 +1,62 @@
+"""What the loop asks of whatever runs workers: a few verbs, the same for all.
+
+The fleet is whatever carries our labels or variables, so a restarted scaler finds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import uuid4
+
+from imagefleet_core.errors import ImagefleetError
+
+# What a worker is told, whoever starts it.
+WORKER_ID = "IMAGEFLEET_WORKER_ID"
+IDLE_EXIT = "IMAGEFLEET_IDLE_EXIT_S"
+
+
+class ProviderError(ImagefleetError):
+    """The provider did not do what was asked of it; trying again later may succeed."""
+
+
+class InstanceState(StrEnum):
+    """What the provider knows of an instance; what its worker does is telemetry's business."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One worker's place to run; `launched_at` in Unix seconds, by the provider's clock."""
+
+    id: str
+    state: InstanceState
+    launched_at: float
+
+
+class Provider(Protocol):
+    """Runs workers. Every verb raises `ProviderError` with a sentence for people."""
+
+    def list(self) -> Sequence[Instance]:
+        """Return the instances of this fleet that are there, changing nothing."""
+
+    def launch(self, count: int) -> Sequence[str]:
+        """Start `count` workers and return their ids; they are listed from now on."""
+
+    def retire(self, ids: Collection[str]) -> None:
+        """Let workers finish what they hold and go, without waiting; unknown ids are no error.
+
+        They are `STOPPING` or gone from now on.
+        """
+
+    def sweep(self) -> None:
+        """Clear away what has ended, saying so, and end by force what takes too long to go."""
+
+
+def new_worker_id() -> str:
+    """Return an id that no other worker has."""
+    return f"worker-{uuid4().hex[:8]}"

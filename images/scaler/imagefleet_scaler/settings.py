@@ -1,0 +1,78 @@
+"""What the scaler can be told."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagefleet_core.settings import Settings, SettingsError, setting
+from imagefleet_scaler.policy import PolicyConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalerSettings(Settings):
+    """The settings of the scaler."""
+
+    provider: str = setting("process", "where workers run", one_of=("process", "docker"))
+    min_workers: int = setting(0, "workers kept while nothing waits", at_least=0, at_most=1000)
+    max_workers: int = setting(20, "most workers there may be", at_least=1, at_most=1000)
+    target_s: float = setting(10, "seconds in which a backlog should be answered", at_least=0.1)
+    service_s: float = setting(
+        0.1, "seconds of a worker's time an image takes, until measured", at_least=0.001
+    )
+    scale_in_after_s: float = setting(
+        60, "seconds fewer must have been needed before idle workers go", at_least=0
+    )
+    tick_s: float = setting(2, "seconds between two looks", at_least=0.1, at_most=60)
+    boot_s: float = setting(120, "seconds until a worker's first report is overdue", at_least=1)
+    lost_after_s: float = setting(60, "seconds of silence that make a worker lost", at_least=5)
+    retire_grace_s: float = setting(
+        60, "seconds a retired worker may take before it is killed", at_least=0
+    )
+    heartbeat_file: str = setting(
+        "", "file touched while all is well, one in the temporary folder unless given"
+    )
+    worker_idle_exit_s: float = setting(
+        600, "seconds after which an idle worker ends itself, 0 for never", at_least=0
+    )
+    worker_image: str = setting("imagefleet-worker:latest", "docker: the workers' image")
+    worker_memory_mb: int = setting(
+        1024, "docker: MiB a worker may use, 0 for no limit", at_least=0
+    )
+    worker_cpus: float = setting(0, "docker: CPUs a worker may use, 0 for no limit", at_least=0)
+    docker_network: str = setting("bridge", "docker: the network that workers join")
+    docker_compose_project: str = setting(
+        "", "docker: the compose project whose `down` removes the workers, if any"
+    )
+
+    def __post_init__(self) -> None:
+        """Check what two variables must agree on."""
+        if self.min_workers > self.max_workers:
+            raise SettingsError(
+                [
+                    f"IMAGEFLEET_MIN_WORKERS is {self.min_workers}: expected at most "
+                    f"IMAGEFLEET_MAX_WORKERS, {self.max_workers}"
+                ]
+            )
+
+    @property
+    def heartbeat(self) -> Path:
+        """The heartbeat's file, the same for this process and for its health check."""
+        return Path(self.heartbeat_file or Path(tempfile.gettempdir(), "imagefleet-scaler.alive"))
+
+    @property
+    def heartbeat_s(self) -> float:
+        """How old the heartbeat may be: a few turns, and a slow answer within them."""
+        return 30 + 3 * self.tick_s
+
+    @property
+    def policy(self) -> PolicyConfig:
+        """What the policy needs of these."""
+        return PolicyConfig(
+            min_workers=self.min_workers,
+            max_workers=self.max_workers,
+            target_s=self.target_s,
+            service_s=self.service_s,
+            scale_in_after_s=self.scale_in_after_s,
+        )

@@ -1,0 +1,132 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from imagefleet_core.telemetry import Report, WorkerState
+from imagefleet_scaler.fleet import Fleet
+from imagefleet_scaler.policy import Phase
+from imagefleet_scaler.providers.base import Instance, InstanceState
+
+NOW = 1_800_000_000.0
+CAT = Instance("cat", InstanceState.RUNNING, NOW - 5)
+DOG = Instance("dog", InstanceState.RUNNING, NOW - 3)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet(boot_s=120, lost_after_s=60)
+
+
+def report(
+    worker: str = "cat",
+    state: WorkerState = WorkerState.IDLE,
+    *,
+    at: float = 0,
+    done: int = 0,
+    service_s: float = 0,
+) -> Report:
+    written = datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=at)
+    return Report(worker, state, written, 0, done, 0, service_s)
+
+
+def phase(fleet: Fleet, *reports: Report, instance: Instance = CAT, now: float = NOW) -> Phase:
+    """The phase of the one worker that is listed."""
+    (worker,) = fleet.update([instance], reports, now)
+    return worker.phase
+
+
+def test_a_worker_boots_until_its_first_report(fleet: Fleet) -> None:
+    assert phase(fleet) is Phase.BOOTING
+    assert phase(fleet, report(), now=NOW + 5) is Phase.IDLE
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (WorkerState.IDLE, Phase.IDLE),
+        (WorkerState.BUSY, Phase.BUSY),
+        (WorkerState.DRAINING, Phase.DRAINING),
+        (WorkerState.STOPPED, Phase.DRAINING),
+    ],
+)
+def test_a_worker_is_what_it_reports(fleet: Fleet, state: WorkerState, expected: Phase) -> None:
+    assert phase(fleet, report(state=state)) is expected
+
+
+def test_a_retired_worker_drains_whatever_it_reports(fleet: Fleet) -> None:
+    retired = Instance("cat", InstanceState.STOPPING, NOW - 5)
+
+    assert phase(fleet, report(state=WorkerState.IDLE), instance=retired) is Phase.DRAINING
+
+
+def test_the_newest_report_counts_in_whatever_order_they_come(fleet: Fleet) -> None:
+    older, newer = report(state=WorkerState.BUSY, at=1), report(state=WorkerState.IDLE, at=2)
+
+    assert phase(fleet, newer, older) is Phase.IDLE
+    assert phase(fleet, older, older, newer) is Phase.IDLE
+
+
+def test_a_report_that_comes_again_is_no_sign_of_life(fleet: Fleet) -> None:
+    phase(fleet, report(at=1))
+
+    assert phase(fleet, report(at=1), now=NOW + 61) is Phase.LOST
+
+
+def test_a_report_of_an_unknown_worker_is_ignored(fleet: Fleet) -> None:
+    assert fleet.update([], [report()], NOW) == ()
+    assert phase(fleet) is Phase.BOOTING
+
+
+def test_a_worker_that_falls_silent_is_lost_until_it_is_heard_again(fleet: Fleet) -> None:
+    assert phase(fleet, report()) is Phase.IDLE
+    assert phase(fleet, now=NOW + 60) is Phase.IDLE
+    assert phase(fleet, now=NOW + 61) is Phase.LOST
+    assert phase(fleet, report(at=62), now=NOW + 62) is Phase.IDLE
+
+
+def test_a_worker_that_never_reports_is_lost_after_the_boot_time(fleet: Fleet) -> None:
+    assert phase(fleet) is Phase.BOOTING
+    assert phase(fleet, now=NOW + 120) is Phase.BOOTING
+    assert phase(fleet, now=NOW + 121) is Phase.LOST
+
+
+def test_a_clock_that_goes_back_makes_nobody_lost(fleet: Fleet) -> None:
+    phase(fleet, report())
+
+    assert phase(fleet, now=NOW - 3600) is Phase.IDLE
+
+
+def test_the_clocks_of_workers_and_engine_need_not_agree_with_ours(fleet: Fleet) -> None:
+    hours_ago = Instance("cat", InstanceState.RUNNING, NOW - 7200)
+
+    assert phase(fleet, instance=hours_ago) is Phase.BOOTING
+    assert phase(fleet, report(at=-7200), instance=hours_ago, now=NOW + 2) is Phase.IDLE
+
+
+def test_a_worker_that_died_is_forgotten(fleet: Fleet) -> None:
+    fleet.update([CAT, DOG], [report("cat"), report("dog")], NOW)
+
+    assert [worker.id for worker in fleet.update([DOG], [], NOW + 2)] == ["dog"]
+    assert phase(fleet, now=NOW + 4) is Phase.BOOTING
+
+
+def test_service_time_is_the_mean_over_all_images_done(fleet: Fleet) -> None:
+    reports = [report("cat", done=30, service_s=0.1), report("dog", done=10, service_s=0.5)]
+
+    fleet.update([CAT, DOG], reports, NOW)
+
+    assert fleet.service_s == pytest.approx(0.2)
+
+
+def test_service_time_is_unknown_before_the_first_image(fleet: Fleet) -> None:
+    fleet.update([CAT], [report()], NOW)
+
+    assert fleet.service_s is None
+
+
+def test_service_time_outlives_the_workers_that_measured_it(fleet: Fleet) -> None:
+    fleet.update([CAT], [report(done=10, service_s=0.3)], NOW)
+
+    fleet.update([], [], NOW + 60)
+
+    assert fleet.service_s == pytest.approx(0.3)

@@ -1,0 +1,268 @@
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from structlog.typing import EventDict
+
+from fake_provider import FakeProvider, Machines
+from fakes import MemoryQueues
+from imagefleet_core.queues import Queue
+from imagefleet_core.telemetry import Report, WorkerState
+from imagefleet_scaler.fleet import Fleet
+from imagefleet_scaler.loop import Loop
+from imagefleet_scaler.policy import PolicyConfig
+from imagefleet_scaler.telemetry import Telemetry
+
+CONFIG = PolicyConfig(max_workers=5, target_s=10, service_s=1, scale_in_after_s=60)
+
+
+class System:
+    """A scaler on fakes, on a clock that the test moves."""
+
+    def __init__(self, heartbeat: Path) -> None:
+        self.now = 1_800_000_000.0
+        self.machines = Machines()
+        self.provider = FakeProvider(self.machines)
+        queues = MemoryQueues(clock=lambda: self.now)
+        self.requests = queues.add("requests")
+        self.telemetry = queues.add("telemetry")
+        self.heartbeat = heartbeat
+        self.loop = self.scaler()
+
+    def scaler(self, *, dry_run: bool = False) -> Loop:
+        """A scaler that was just started."""
+        return Loop(
+            requests=self.requests,
+            telemetry=Telemetry(self.telemetry),
+            provider=self.provider,
+            fleet=Fleet(boot_s=120, lost_after_s=60),
+            config=CONFIG,
+            heartbeat=None if dry_run else self.heartbeat,
+            dry_run=dry_run,
+        )
+
+    def turns(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.now += 2
+            self.machines.now = self.now
+            self.loop.turn(self.now)
+
+    def workers(self) -> list[str]:
+        return [instance.id for instance in self.provider.list()]
+
+    def report(self, worker: str, state: WorkerState) -> None:
+        at = datetime.fromtimestamp(self.now, UTC)
+        self.telemetry.send([Report(worker, state, at, 0, 0, 0, 0).encode()])
+
+    def answer_everything(self) -> None:
+        """Let the workers do all there is, and say that they are idle."""
+        empty(self.requests)
+        for worker in self.workers():
+            self.report(worker, WorkerState.IDLE)
+
+
+def empty(queue: Queue) -> None:
+    while some := queue.receive(wait_s=0, visibility_s=60):
+        queue.delete([message.receipt for message in some])
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> System:
+    return System(tmp_path / "alive")
+
+
+def said(logged: list[EventDict], level: str) -> list[str]:
+    return [entry["event"] for entry in logged if entry["log_level"] == level]
+
+
+def test_an_idle_system_has_no_workers(system: System) -> None:
+    system.turns(3)
+
+    assert system.workers() == []
+
+
+def test_a_burst_is_met_at_once_and_not_twice(system: System) -> None:
+    system.requests.send(["image"] * 25)
+
+    system.turns(1)
+    after_one_turn = len(system.workers())
+    system.turns(5)
+
+    assert after_one_turn == len(system.workers()) == 3
+
+
+def test_the_fleet_goes_to_zero_after_the_last_result(system: System) -> None:
+    system.requests.send(["image"] * 25)
+    system.turns(1)
+    system.answer_everything()
+
+    system.turns(30)
+    before = len(system.workers())
+    system.turns(2)
+
+    assert (before, system.workers()) == (3, [])
+
+
+def test_a_busy_worker_outlives_the_wait(system: System) -> None:
+    system.requests.send(["image"] * 15)
+    system.turns(1)
+    idle, busy = system.workers()
+    system.answer_everything()
+
+    for _ in range(40):
+        system.report(idle, WorkerState.IDLE)
+        system.report(busy, WorkerState.BUSY)
+        system.turns(1)
+
+    assert system.workers() == [busy]
+
+
+def test_a_worker_that_died_is_replaced(system: System) -> None:
+    system.requests.send(["image"] * 15)
+    system.turns(1)
+    dead, alive = system.workers()
+
+    system.machines.kill(dead)
+    system.turns(1)
+
+    assert len(system.workers()) == 2
+    assert alive in system.workers()
+    assert dead not in system.workers()
+
+
+def test_a_silent_worker_is_replaced(system: System) -> None:
+    system.requests.send(["image"])
+    system.turns(1)
+    (silent,) = system.workers()
+
+    system.turns(65)
+
+    assert len(system.workers()) == 1
+    assert silent not in system.workers()
+
+
+def test_a_restarted_scaler_launches_nothing_that_is_there(system: System) -> None:
+    system.requests.send(["image"] * 25)
+    system.turns(1)
+    before = system.workers()
+
+    system.loop = system.scaler()
+    system.turns(5)
+
+    assert system.workers() == before
+
+
+@pytest.mark.parametrize("call", ["list", "launch", "sweep"])
+def test_a_turn_that_fails_is_survived(system: System, call: str) -> None:
+    system.requests.send(["image"])
+    system.provider.outage.begin(call, times=3)
+
+    system.turns(3)
+    assert not system.heartbeat.exists()
+    system.turns(1)
+
+    assert len(system.workers()) == 1
+    assert system.heartbeat.exists()
+
+
+def test_an_outage_is_said_once_and_so_is_its_end(system: System, logged: list[EventDict]) -> None:
+    system.requests.missing = True
+    system.turns(5)
+    system.requests.missing = False
+    system.turns(5)
+
+    assert said(logged, "error") == ["this turn failed; trying on"]
+    assert said(logged, "info") == ["all is well again"]
+
+
+def test_an_error_nobody_foresaw_is_logged_in_full(
+    system: System, logged: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise KeyError("Labels")
+
+    monkeypatch.setattr(system.provider, "list", broken)
+    system.turns(2)
+
+    (entry,) = [entry for entry in logged if entry["log_level"] == "error"]
+    assert isinstance(entry["exc_info"], KeyError)
+
+
+def test_a_change_is_one_line_with_its_reason(system: System, logged: list[EventDict]) -> None:
+    system.turns(3)
+    system.requests.send(["image"])
+    system.turns(5)
+
+    (entry,) = [entry for entry in logged if entry["log_level"] == "info"]
+    assert entry["launched"] == 1
+    assert entry["why"].startswith("answering 1 image within 10 s")
+
+
+def test_a_launch_that_fails_is_no_change(system: System, logged: list[EventDict]) -> None:
+    system.requests.send(["image"])
+    system.provider.outage.begin("launch")
+
+    system.turns(5)
+
+    assert said(logged, "info") == []
+    assert said(logged, "error") == ["this turn failed; trying on"]
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    system: System, logged: list[EventDict]
+) -> None:
+    system.requests.send(["image"] * 25)
+    system.turns(1)
+    workers = system.workers()
+    system.provider.retire(workers[:1])
+    system.report(workers[1], WorkerState.IDLE)
+    system.requests.send(["image"] * 25)
+    reports = system.telemetry.bodies()
+    del logged[:]
+
+    system.loop = system.scaler(dry_run=True)
+    system.turns(5)
+
+    assert system.workers() == workers
+    assert system.telemetry.bodies() == reports
+    assert [entry["launch"] for entry in logged] == [2]
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 3600])
+def test_a_clock_that_jumps_costs_nobody_their_place(system: System, jump_s: float) -> None:
+    system.requests.send(["image"] * 15)
+    system.turns(1)
+    before = system.workers()
+    system.answer_everything()
+    system.turns(1)
+
+    system.now += jump_s
+    for worker in before:
+        system.report(worker, WorkerState.IDLE)
+    system.turns(1)
+    for worker in before:
+        system.report(worker, WorkerState.IDLE)
+    system.turns(20)
+
+    assert system.workers() == before
+
+
+def test_the_loop_takes_turns_until_it_is_stopped_and_leaves_the_fleet_alone(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.requests.send(["image"])
+    stopping = threading.Event()
+    turns = []
+
+    def turn(now: float) -> None:
+        turns.append(now)
+        Loop.turn(system.loop, now)
+        if len(turns) == 3:
+            stopping.set()
+
+    monkeypatch.setattr(system.loop, "turn", turn)
+    system.loop.run(stopping, tick_s=0.001)
+
+    assert len(turns) == 3
+    assert len(system.workers()) == 1
