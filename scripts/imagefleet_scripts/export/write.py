@@ -80,7 +80,8 @@ def _write_openvino(program: torch.export.ExportedProgram, network: Network, fol
     size = network.recipe.size
     model = openvino.convert_model(program)
     model.reshape([-1, size, size, 3])
-    # Given names count what the process converted before: name by position instead.
+    # The names it gives count what this process converted before; ours are always the same.
+    model.set_friendly_name(network.name)
     for position, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}_{position}")
     openvino.save_model(model, folder / "model.xml", compress_to_fp16=True)
