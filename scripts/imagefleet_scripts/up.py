@@ -215,7 +215,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal; return the exit status."""
     options = _options(arguments)
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell has it ignored in what it runs in the background.
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     try:
         run(options)
