@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
 import os
 import re
 import signal
@@ -16,6 +18,9 @@ from pathlib import Path
 import psutil
 
 from imagefleet_scripts.emulator import free_port
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
 
 READY_S = 60
 STOP_S = 60
@@ -69,6 +74,17 @@ def running(log: Path, *arguments: str, environ: Mapping[str, str]) -> Iterator[
     finally:
         if process.poll() is None:
             system.stop()
+
+
+def photographs(count: int) -> list[Path]:
+    """Return `count` sample photographs, again and again the same ones."""
+    return list(itertools.islice(itertools.cycle(PHOTOGRAPHS), count))
+
+
+def labels() -> dict[str, str]:
+    """Return the label of each sample photograph, by file name."""
+    with (SAMPLES / "labels.csv").open(newline="") as file:
+        return {row["Image"]: row["Results"] for row in csv.DictReader(file)}
 
 
 def wait_for(condition: Callable[[], object], deadline_s: float) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from system import System
+from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs
 
 pytestmark = pytest.mark.browser
 
-SAMPLES = Path(__file__).parents[2] / "samples"
-PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
 # The first picture may have to wait for a worker to start.
 RESULT_MS = 30_000
 
@@ -29,18 +26,17 @@ def card(page: Page, name: str) -> Locator:
 
 
 def test_each_chosen_photograph_gets_its_label_and_five_guesses(page: Page) -> None:
-    with (SAMPLES / "labels.csv").open(newline="") as file:
-        labels = {row["Image"]: row["Results"] for row in csv.DictReader(file)}
+    expected = labels()
 
     choose(page, PHOTOGRAPHS)
 
     for photograph in PHOTOGRAPHS:
         shown = card(page, photograph.name)
         expect(shown).to_have_attribute("data-state", "done", timeout=RESULT_MS)
-        expect(shown).to_contain_text(labels[photograph.name])
+        expect(shown).to_contain_text(expected[photograph.name])
         guesses = shown.get_by_role("list", name="Best guesses").get_by_role("listitem")
         expect(guesses).to_have_count(5)
-        expect(guesses.first.locator(".label")).to_have_text(labels[photograph.name])
+        expect(guesses.first.locator(".label")).to_have_text(expected[photograph.name])
     expect(page.locator("#count-done")).to_have_text(str(len(PHOTOGRAPHS)))
     expect(page.locator("#count-waiting")).to_have_text("0")
 
@@ -78,7 +74,7 @@ def test_a_lost_connection_is_said_and_recovers_by_itself(page: Page) -> None:
 
 
 def test_a_hundred_and_more_photographs_are_split_and_all_arrive(page: Page) -> None:
-    choose(page, (PHOTOGRAPHS * 18)[:120])
+    choose(page, photographs(120))
 
     expect(page.locator("#count-done")).to_have_text("120", timeout=2 * RESULT_MS)
 

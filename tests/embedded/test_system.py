@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 import socket
 import subprocess
@@ -16,19 +15,11 @@ import pytest
 import requests
 
 from imagefleet_scripts import load
-from system import System, running, wait_for
+from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs, running, wait_for
 
 pytestmark = pytest.mark.embedded
 
-SAMPLES = Path(__file__).parents[2] / "samples"
-PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
 ENVIRON = {"IMAGEFLEET_SCALE_IN_AFTER_S": "3", "IMAGEFLEET_TARGET_S": "0.5"}
-
-
-def labels() -> dict[str, str]:
-    """Return the label of each sample photograph."""
-    with (SAMPLES / "labels.csv").open(newline="") as file:
-        return {row["Image"]: row["Results"] for row in csv.DictReader(file)}
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +29,9 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield started
 
 
-def upload(system: System, photographs: list[Path], **query: Any) -> dict[str, Any]:
-    """Upload photographs as one batch."""
-    files = [("file", (path.name, path.read_bytes())) for path in photographs]
+def upload(system: System, images: list[Path], **query: Any) -> dict[str, Any]:
+    """Upload images as one batch."""
+    files = [("file", (path.name, path.read_bytes())) for path in images]
     url = f"{system.url}api/v1/upload"
     answer = requests.post(url, files=files, params=query, timeout=120)
     assert answer.ok, answer.text
@@ -68,15 +59,15 @@ def test_a_hundred_photographs_go_from_zero_workers_to_some_and_back(system: Sys
     wait_for(lambda: not system.workers(), 60)
 
     # when a hundred are uploaded at once
-    photographs = (PHOTOGRAPHS * 15)[:100]
-    batch = upload(system, photographs)["batch"]
+    uploaded = photographs(100)
+    batch = upload(system, uploaded)["batch"]
     wait_for(system.workers, 30)
     wait_for(lambda: state(system, batch)["pending"] == 0, 60)
 
     # then each has its own result, the right one
     jobs = state(system, batch)["jobs"]
     expected = labels()
-    assert [job["name"] for job in jobs] == [path.name for path in photographs]
+    assert [job["name"] for job in jobs] == [path.name for path in uploaded]
     assert {job["status"] for job in jobs} == {"done"}
     assert all(job["label"] == expected[job["name"]] for job in jobs)
 
@@ -120,7 +111,7 @@ def test_no_image_is_lost_when_workers_are_killed(short_lived: System, rounds: i
 
 def kill_workers_while_they_work(system: System, chance: random.Random) -> None:
     """Upload 200 photographs, kill -9 three workers at random instants, await every result."""
-    batches = [upload(system, (PHOTOGRAPHS * 15)[:100])["batch"] for _ in range(2)]
+    batches = [upload(system, photographs(100))["batch"] for _ in range(2)]
 
     def done() -> int:
         return sum(state(system, batch)["done"] for batch in batches)
@@ -151,7 +142,7 @@ def test_a_killed_scaler_is_noticed_and_everything_stops(tmp_path: Path) -> None
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     # given a system in the middle of its work
     with running(tmp_path / "log", environ=ENVIRON) as system:
-        upload(system, (PHOTOGRAPHS * 15)[:100])
+        upload(system, photographs(100))
         wait_for(system.workers, 30)
         processes = system.all_processes()
 
