@@ -95,6 +95,7 @@ def served(ministack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     yield Served(listening["url"], psutil.Process(process.pid), log, store, SqsQueues(aws.sqs(1)))
     process.terminate()
     assert process.wait(30) == 0
+    assert SqsQueues(aws.sqs(1)).names(SETTINGS.replies_prefix) == []
 
 
 async def upload(url: str, name: str) -> tuple[int, str]:

@@ -65,17 +65,17 @@ class Aws:
 
     def s3(self, connections: int) -> S3Client:
         """Return an S3 client that holds up to `connections` connections open."""
-        with explained("connecting to S3"):
+        with _connecting("S3"):
             return self._session.client("s3", config=self._config(S3_READ_TIMEOUT_S, connections))
 
     def sqs(self, connections: int) -> SQSClient:
         """Return an SQS client that holds up to `connections` connections open."""
-        with explained("connecting to SQS"):
+        with _connecting("SQS"):
             return self._session.client("sqs", config=self._config(SQS_READ_TIMEOUT_S, connections))
 
     def cloudformation(self) -> CloudFormationClient:
         """Return a CloudFormation client."""
-        with explained("connecting to CloudFormation"):
+        with _connecting("CloudFormation"):
             return self._session.client("cloudformation", config=self._config(30, 1))
 
     def _config(self, read_timeout_s: float, connections: int) -> Config:
@@ -98,6 +98,17 @@ def error_code(error: Exception) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))
     return ""
+
+
+@contextmanager
+def _connecting(service: str) -> Iterator[None]:
+    doing = f"connecting to {service}"
+    try:
+        with explained(doing):
+            yield
+    except ValueError as error:
+        hint = "check AWS_ENDPOINT_URL and AWS_DEFAULT_REGION"
+        raise Misconfigured(f"{doing}: {error}: {hint}") from error
 
 
 @contextmanager

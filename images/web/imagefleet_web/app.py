@@ -1,0 +1,24 @@
+"""The app factory."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from imagefleet_core.queues import Queues
+from imagefleet_core.store import Store
+from imagefleet_web import access_log, headers, problems, services
+from imagefleet_web.blueprints import batches, health, jobs, page, plain, upload
+from imagefleet_web.settings import WebSettings
+
+
+def create_app(settings: WebSettings, store: Store, queues: Queues) -> Flask:
+    """Return the app; makes no call to AWS and starts no thread."""
+    app = Flask("imagefleet_web")
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider
+    services.attach(app, services.build(settings, store, queues))
+    for module in (access_log, headers, problems):
+        module.install(app)
+    for module in (page, plain, upload, jobs, batches, health):
+        app.register_blueprint(module.bp)
+    return app

@@ -1,0 +1,54 @@
+"""One image in, its label out, in plain text: for `curl -F file=@cat.jpg` and load generators."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from flask import Blueprint, Response, request
+
+from imagefleet_web import problems, services, shapes
+from imagefleet_web.problems import Problem
+from imagefleet_web.receiving import ReceivedFile, received_files
+from imagefleet_web.waiting import asked_wait
+
+bp = Blueprint("plain", __name__)
+
+# Load generators that send this field expect the file's name before the label.
+NAMED_FIELD = "inputFile"
+
+
+@bp.post("/")
+def classify() -> Response:
+    """Accept one image, wait for its result and answer with the label alone."""
+    service = services.current()
+    longest_s = service.settings.max_wait_s
+    wait = asked_wait(longest_s, default_s=longest_s)
+    with service.seats.held() as seated:
+        if not seated:
+            raise Problem(problems.BUSY, "Too many requests wait for labels. Try again soon.")
+        with received_files(request, service.limits) as received:
+            file = _only(received)
+            upload = service.intake.accept(received)
+        standing = upload.standing()
+        service.results.wait(standing, wait.seconds)
+    if standing.pending:
+        url = request.host_url.rstrip("/") + shapes.job_url(upload.taken[0].job)
+        raise Problem(
+            problems.NOT_FINISHED,
+            f"Not finished yet. The image is kept; its label will be at {url}",
+        )
+    (result,) = standing.results.values()
+    if result.error is not None:
+        raise Problem(problems.NOT_CLASSIFIED, result.error.message)
+    name = f"{PurePosixPath(file.name).stem}:" if file.field == NAMED_FIELD else ""
+    return Response(f"{name}{result.label}\n", mimetype="text/plain")
+
+
+def _only(files: list[ReceivedFile]) -> ReceivedFile:
+    if len(files) != 1:
+        raise Problem(
+            problems.TOO_MANY_FILES,
+            f"One image at a time is answered here, not {len(files)}. "
+            f"Send many to {shapes.API}/upload.",
+        )
+    return files[0]

@@ -1,0 +1,37 @@
+"""Uploads of one or many images."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from imagefleet_web import answers, services, shapes
+from imagefleet_web.judging import Refused, Taken
+from imagefleet_web.receiving import received_files
+from imagefleet_web.results import Standing
+from imagefleet_web.waiting import asked_wait, wait_for
+
+bp = Blueprint("upload", __name__, url_prefix=shapes.API)
+
+
+@bp.post("/upload")
+def upload() -> Response:
+    """Accept images; wait for their results if asked to."""
+    service = services.current()
+    wait = asked_wait(service.settings.max_wait_s)
+    with received_files(request, service.limits) as received:
+        upload = service.intake.accept(received)
+    standing = upload.standing()
+    headers = wait_for(standing, wait, service)
+    url = shapes.batch_url(upload.batch)
+    return answers.of_jobs(
+        {"batch": upload.batch, "url": url},
+        [_job(file, standing) for file in upload.files],
+        {"Location": url, **headers},
+        status=202 if standing.pending else 200,
+    )
+
+
+def _job(file: Taken | Refused, standing: Standing) -> shapes.Json:
+    if isinstance(file, Refused):
+        return shapes.rejected(file.name, file.problem)
+    return shapes.job(file.job, file.name, standing.results.get(file.job.number))

@@ -1,0 +1,97 @@
+"""Takes uploads in: stores the images that pass the limits, then queues all of them.
+
+An image is accepted once it is stored and its request is queued. Either all images of an upload
+that pass are accepted, or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, wait
+from datetime import UTC, datetime
+
+import structlog
+
+from imagefleet_core.errors import QueueMissing, Unavailable
+from imagefleet_core.jobs import Request, new_batch_id
+from imagefleet_core.queues import Queue
+from imagefleet_core.store import Store
+from imagefleet_web import problems
+from imagefleet_web.ids import made_at
+from imagefleet_web.judging import Taken, Upload, judge
+from imagefleet_web.limits import Limits
+from imagefleet_web.problems import Problem
+from imagefleet_web.receiving import ReceivedFile
+
+log = structlog.get_logger()
+
+# A client that is told of a failure need not wait long until its images are gone.
+_FORGET_S = 2.0
+
+
+class Intake:
+    """Accepts uploads; every call to AWS goes through one bounded pool."""
+
+    def __init__(
+        self, limits: Limits, store: Store, requests: Queue, pool: Executor, *, reply_to: str
+    ) -> None:
+        self._limits = limits
+        self._store = store
+        self._requests = requests
+        self._pool = pool
+        self._reply_to = reply_to
+
+    def accept(self, files: Sequence[ReceivedFile]) -> Upload:
+        """Store and queue all files that pass the limits.
+
+        Raises:
+            Problem: all files were refused, or a service fails; then nothing is accepted.
+        """
+        upload = judge(new_batch_id(), files, self._limits)
+        structlog.contextvars.bind_contextvars(batch=upload.batch)
+        try:
+            self._keep(upload.taken)
+        except (Unavailable, QueueMissing) as error:
+            log.warning("upload given up", images=len(upload.taken), reason=str(error))
+            raise Problem(
+                problems.UNAVAILABLE,
+                "The storage does not answer, so none of the images was accepted. Try again soon.",
+            ) from error
+        log.info("upload accepted", images=len(upload.taken), refused=len(upload.refused))
+        return upload
+
+    def _keep(self, taken: list[Taken]) -> None:
+        try:
+            self._put_all(taken)
+            self._pool.submit(self._requests.send, self._messages(taken)).result()
+        except Exception:
+            self._forget(taken)
+            raise
+
+    def _put_all(self, taken: list[Taken]) -> None:
+        puts = [self._pool.submit(self._put, one) for one in taken]
+        wait(puts, return_when=FIRST_EXCEPTION)
+        begun = [put for put in puts if not put.cancel()]
+        wait(begun)
+        for put in begun:
+            put.result()
+
+    def _put(self, one: Taken) -> None:
+        with one.body.open() as body:
+            self._store.put_image(one.key, body, one.content_type)
+
+    def _messages(self, taken: list[Taken]) -> list[str]:
+        submitted_at = made_at(taken[0].job.batch) or datetime.now(UTC)
+        return [
+            Request(one.job, one.key, one.name, self._reply_to, submitted_at).encode()
+            for one in taken
+        ]
+
+    def _forget(self, taken: list[Taken]) -> None:
+        wait([self._pool.submit(self._delete, one) for one in taken], timeout=_FORGET_S)
+
+    def _delete(self, one: Taken) -> None:
+        try:
+            self._store.delete_image(one.key)
+        except Unavailable as error:
+            log.warning("image left behind", job=str(one.job), key=one.key, reason=str(error))

@@ -1,0 +1,130 @@
+"""Every error the web tier answers with, as a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from imagefleet_core.errors import ImagefleetError, QueueMissing, Unavailable
+from imagefleet_web.negotiation import wants_text
+
+log = structlog.get_logger()
+
+RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of error: a stable code for programs, its HTTP status, a title for people."""
+
+    code: str
+    status: int
+    title: str
+
+
+NO_FILES = Kind("no_files", 400, "No image was sent")
+BROKEN_UPLOAD = Kind("broken_upload", 400, "The upload can't be read")
+BAD_ID = Kind("bad_id", 400, "Not an id")
+BAD_WAIT = Kind("bad_wait", 400, "Not a time to wait")
+NOT_FOUND = Kind("not_found", 404, "Not found")
+METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "Wrong method")
+TOO_MANY_FILES = Kind("too_many_files", 413, "Too many files")
+REQUEST_TOO_LARGE = Kind("request_too_large", 413, "The request is too large")
+UNSUPPORTED_BODY = Kind("unsupported_body", 415, "Not an upload")
+INTERNAL = Kind("internal", 500, "Something went wrong here")
+UNAVAILABLE = Kind("unavailable", 503, "The service is not available")
+BUSY = Kind("busy", 503, "The service is busy")
+NOT_FINISHED = Kind("not_finished", 504, "Not finished in time")
+# Why one image is refused.
+EMPTY_FILE = Kind("empty_file", 422, "The file is empty")
+FILE_TOO_LARGE = Kind("file_too_large", 413, "The file is too large")
+TOO_MANY_PIXELS = Kind("too_many_pixels", 413, "The image has too many pixels")
+UNSUPPORTED_FORMAT = Kind("unsupported_format", 415, "The format is not supported")
+BROKEN_IMAGE = Kind("broken_image", 422, "The image is broken")
+ALL_REFUSED = Kind("all_refused", 422, "No image was accepted")
+# What became of an image that was accepted.
+NOT_CLASSIFIED = Kind("not_classified", 422, "The image could not be classified")
+
+_OF_STATUS = {kind.status: kind for kind in (NOT_FOUND, METHOD_NOT_ALLOWED, REQUEST_TOO_LARGE)}
+
+
+class Problem(ImagefleetError):
+    """An error to answer with.
+
+    Attributes:
+        kind: what it is.
+        more: further members of the problem document.
+    """
+
+    def __init__(self, kind: Kind, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.more = more
+
+
+def install(app: Flask) -> None:
+    """Answer every error of `app`, Flask's own ones too, with a problem document."""
+    app.register_error_handler(Exception, _handle)
+
+
+def _handle(error: Exception) -> Response | HTTPException:
+    match error:
+        case Problem():
+            return _answer(error)
+        case Unavailable() | QueueMissing():
+            log.warning("a service does not answer", reason=str(error))
+            return _answer(Problem(UNAVAILABLE, "The storage does not answer. Try again soon."))
+        case HTTPException():
+            return _answer_http(error)
+    log.error("request failed", method=request.method, path=request.path, exc_info=error)
+    return _answer(Problem(INTERNAL, "The fault is the server's, and is logged. Try again later."))
+
+
+def _answer_http(error: HTTPException) -> Response | HTTPException:
+    status = error.code or HTTPStatus.OK
+    if status < HTTPStatus.BAD_REQUEST:
+        return error  # a redirect
+    kind = _OF_STATUS.get(status, Kind(f"http_{status}", status, error.name))
+    response = _answer(Problem(kind, _explain(error)))
+    for name in ("Allow", "Retry-After"):
+        if value := error.get_response().headers.get(name):
+            response.headers[name] = value
+    return response
+
+
+def _explain(error: HTTPException) -> str:
+    match error.code:
+        case HTTPStatus.NOT_FOUND:
+            return f"Nothing is at {request.path}."
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = error.get_response().headers.get("Allow", "")
+            return f"{request.method} is not possible at {request.path}; these are: {allowed}."
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return f"At most {request.max_content_length:,} bytes are accepted in one request."
+    return error.description or error.name
+
+
+def _answer(problem: Problem) -> Response:
+    kind, detail = problem.kind, str(problem)
+    if wants_text():
+        response = Response(f"{detail}\n", kind.status, mimetype="text/plain")
+    else:
+        document = {
+            "type": f"urn:imagefleet:problem:{kind.code}",
+            "title": kind.title,
+            "status": kind.status,
+            "detail": detail,
+            "code": kind.code,
+            **problem.more,
+        }
+        body = json.dumps(document, ensure_ascii=False)
+        response = Response(body, kind.status, mimetype="application/problem+json")
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response

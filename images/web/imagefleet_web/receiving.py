@@ -1,0 +1,128 @@
+"""Reads the files out of a request: a multipart form, or a body that is itself one image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flask import Request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import (
+    Data,
+    Epilogue,
+    Event,
+    Field,
+    File,
+    MultipartDecoder,
+    NeedData,
+)
+
+from imagefleet_core.keys import clean_name
+from imagefleet_web import problems
+from imagefleet_web.limits import Limits
+from imagefleet_web.problems import Problem
+from imagefleet_web.spool import Spool, SpooledFile
+
+_CHUNK_BYTES = 64 * 1024
+# What a form may hold beside its files: the headers of a part, and text fields, which are ignored.
+_MAX_HEADER_BYTES = 512 * 1024
+_MAX_TEXT_FIELDS = 100
+
+_HOW_TO = "Send a form with files, as `curl -F file=@cat.jpg` does, or one image as the body"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """One file of a request.
+
+    Attributes:
+        field: the form's field it came in, empty for a raw body.
+        name: its file name as a person would read it.
+    """
+
+    field: str
+    name: str
+    body: SpooledFile
+
+
+@contextmanager
+def received_files(request: Request, limits: Limits) -> Iterator[list[ReceivedFile]]:
+    """Give the files of a request in the order sent, at least one; they vanish at the end.
+
+    No file is judged here, but no more is kept of any than may be accepted.
+
+    Raises:
+        Problem: the request is no upload, can't be read, or has too many files.
+    """
+    with Spool() as spool:
+        try:
+            if request.mimetype == "multipart/form-data":
+                files = _form_files(request, limits, spool)
+            else:
+                files = _raw_file(request, limits, spool)
+        except (ValueError, OSError, ParseException, ClientDisconnected) as error:
+            raise Problem(
+                problems.BROKEN_UPLOAD, "The upload is malformed, or was cut off on its way."
+            ) from error
+        if not files:
+            raise Problem(problems.NO_FILES, f"The request holds no file. {_HOW_TO}.")
+        yield files
+
+
+def _form_files(request: Request, limits: Limits, spool: Spool) -> list[ReceivedFile]:
+    found: list[tuple[File, SpooledFile]] = []
+    body: SpooledFile | None = None
+    for event in _form_events(request, limits):
+        match event:
+            case File():
+                if len(found) == limits.max_files:
+                    raise Problem(
+                        problems.TOO_MANY_FILES,
+                        f"At most {limits.max_files} files are accepted in one request.",
+                    )
+                body = spool.new(limits.max_file_bytes)
+                found.append((event, body))
+            case Field():
+                body = None
+            case Data() if body is not None:
+                body.write(event.data)
+    return [
+        ReceivedFile(part.name or "", clean_name(part.filename), body)
+        for part, body in found
+        if part.filename or body.size  # a browser sends a chooser without a choice like this
+    ]
+
+
+def _form_events(request: Request, limits: Limits) -> Iterator[Event]:
+    boundary = request.mimetype_params.get("boundary", "").encode("ascii")
+    if not boundary:
+        raise Problem(
+            problems.BROKEN_UPLOAD,
+            "The Content-Type names no boundary. Leave that header to the client's library.",
+        )
+    decoder = MultipartDecoder(
+        boundary,
+        max_form_memory_size=_MAX_HEADER_BYTES,
+        max_parts=limits.max_files + _MAX_TEXT_FIELDS,
+    )
+    event: Event = NeedData()
+    while not isinstance(event, Epilogue):
+        decoder.receive_data(request.stream.read(_CHUNK_BYTES) or None)
+        while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+            yield event
+
+
+def _raw_file(request: Request, limits: Limits, spool: Spool) -> list[ReceivedFile]:
+    kind = request.mimetype
+    if kind not in {"", "application/octet-stream"} and not kind.startswith("image/"):
+        raise Problem(problems.UNSUPPORTED_BODY, f"A body of type {kind} is no upload. {_HOW_TO}.")
+    body = spool.new(limits.max_file_bytes)
+    while data := request.stream.read(_CHUNK_BYTES):
+        body.write(data)
+    if not kind and body.size == 0:
+        return []
+    _, told = parse_options_header(request.headers.get("Content-Disposition"))
+    return [ReceivedFile("", clean_name(told.get("filename", "")), body)]

@@ -1,0 +1,101 @@
+"""Reads where jobs stand: from what this process heard lately, else from the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import structlog
+
+from imagefleet_core.errors import DecodeError
+from imagefleet_core.jobs import JobId, Result
+from imagefleet_core.store import Store
+from imagefleet_web import problems
+from imagefleet_web.hub import Hub
+from imagefleet_web.problems import Problem
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where some jobs of one batch stand.
+
+    Attributes:
+        names: file names by number, for all the jobs in question.
+        results: what is known of them so far, by number.
+    """
+
+    batch: str
+    names: dict[int, str]
+    results: dict[int, Result] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> list[int]:
+        """The numbers without a result, in order."""
+        return sorted(self.names.keys() - self.results.keys())
+
+    def add(self, result: Result) -> None:
+        """Take in the result of one of the jobs."""
+        self.results[result.job.number] = result
+
+
+class Results:
+    """Answers questions about jobs; every call to the store goes through one bounded pool."""
+
+    def __init__(self, hub: Hub, store: Store, pool: Executor) -> None:
+        self._hub = hub
+        self._store = store
+        self._pool = pool
+
+    def of_job(self, job: JobId) -> Standing:
+        """Return where one job stands; raises `Problem` if there is no such job."""
+        if result := self._hub.recall(job) or self._pool.submit(self._fetch, job).result():
+            return Standing(job.batch, {job.number: result.name}, {job.number: result})
+        names = self._pool.submit(self._store.image_names, job.batch).result()
+        if job.number not in names:
+            raise Problem(problems.NOT_FOUND, f"There is no job {job}, or it was forgotten.")
+        return Standing(job.batch, {job.number: names[job.number]})
+
+    def of_batch(self, batch: str) -> Standing:
+        """Return where all jobs of a batch stand; raises `Problem` if there is no such batch."""
+        images = self._pool.submit(self._store.image_names, batch)
+        listed = self._pool.submit(self._store.result_numbers, batch).result()
+        # A result outlives its image, and one from the inbox has no image under its batch.
+        names = dict.fromkeys(listed, "") | images.result()
+        if not names:
+            raise Problem(problems.NOT_FOUND, f"There is no batch {batch}, or it was forgotten.")
+        results = {result.job.number: result for result in self._get(batch, listed)}
+        names |= {number: result.name for number, result in results.items()}
+        return Standing(batch, names, results)
+
+    def look(self, batch: str, numbers: Iterable[int]) -> bool:
+        """Publish what the store has of the jobs named; return whether that was anything."""
+        found = self._store.result_numbers(batch).intersection(numbers)
+        return bool(self._get(batch, found))
+
+    def wait(self, standing: Standing, seconds: float) -> None:
+        """Add the results of the pending jobs as they arrive, for up to `seconds`."""
+        deadline = time.monotonic() + seconds
+        with self._hub.watch(standing.batch, standing.pending) as watch:
+            for result in watch.arrivals(deadline):
+                standing.add(result)
+
+    def _get(self, batch: str, numbers: Iterable[int]) -> list[Result]:
+        jobs = [JobId(batch, number) for number in numbers]
+        known = {job: self._hub.recall(job) for job in jobs}
+        fetched = self._pool.map(self._fetch, [job for job in jobs if known[job] is None])
+        return [result for result in (*known.values(), *fetched) if result is not None]
+
+    def _fetch(self, job: JobId) -> Result | None:
+        """Read and publish one result; None while there is none that can be understood."""
+        try:
+            result = self._store.get_result(job)
+        except DecodeError as error:
+            log.warning("result can't be read", job=str(job), reason=str(error), data=error.data)
+            return None
+        if result is not None:
+            self._hub.publish(result)
+        return result

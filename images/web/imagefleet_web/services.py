@@ -1,0 +1,102 @@
+"""What the requests of one process share, put together from settings, store and queues."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+from uuid6 import uuid7
+
+from imagefleet_core.queues import Queues
+from imagefleet_core.store import Store
+from imagefleet_web.background import Background
+from imagefleet_web.hub import Hub
+from imagefleet_web.intake import Intake
+from imagefleet_web.janitor import Janitor
+from imagefleet_web.limits import Limits
+from imagefleet_web.lookout import Lookout
+from imagefleet_web.readiness import Readiness
+from imagefleet_web.replies import Replies
+from imagefleet_web.results import Results
+from imagefleet_web.seats import Seats
+from imagefleet_web.settings import WebSettings
+
+_NAME = "imagefleet"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one process; `background` stands still until it is started."""
+
+    settings: WebSettings
+    limits: Limits
+    intake: Intake
+    results: Results
+    hub: Hub
+    seats: Seats
+    readiness: Readiness
+    replies: Replies
+    background: Background
+    pool: ThreadPoolExecutor
+
+    def close(self) -> None:
+        """Let those go who wait, end the background and take down what only this process uses."""
+        self.hub.close()
+        self.background.stop()
+        self.replies.remove()
+        self.pool.shutdown(wait=False)
+
+
+def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
+    """Put the parts together; makes no call and starts no thread."""
+    process = str(uuid7())
+    limits = Limits(
+        max_files=settings.max_files,
+        max_file_bytes=settings.max_file_bytes,
+        max_request_bytes=settings.max_request_bytes,
+        max_pixels=settings.max_pixels,
+    )
+    pool = ThreadPoolExecutor(settings.aws_connections, thread_name_prefix="aws")
+    requests = queues.open(settings.requests_queue)
+    hub = Hub()
+    results = Results(hub, store, pool)
+    prefix = settings.replies_prefix
+    replies = Replies(queues, hub, prefix=prefix, name=prefix + process)
+    janitor = Janitor(
+        queues, store, hub, dead_letters=settings.dead_letter_queue, process=f"web-{process}"
+    )
+    turns = {
+        "listening for replies": replies.listen,
+        "keeping the replies queue": replies.keep,
+        "looking for results": Lookout(hub, results).turn,
+        "giving up dead letters": janitor.turn,
+    }
+    return Services(
+        settings=settings,
+        limits=limits,
+        intake=Intake(limits, store, requests, pool, reply_to=prefix + process),
+        results=results,
+        hub=hub,
+        seats=Seats(settings.max_waiting),
+        readiness=Readiness(store, requests),
+        replies=replies,
+        background=Background(turns),
+        pool=pool,
+    )
+
+
+def attach(app: Flask, services: Services) -> None:
+    """Give an app the services that its requests use."""
+    app.extensions[_NAME] = services
+
+
+def of(app: Flask) -> Services:
+    """Return the services of an app."""
+    return cast(Services, app.extensions[_NAME])
+
+
+def current() -> Services:
+    """Return the services of the app that answers the current request."""
+    return of(current_app)

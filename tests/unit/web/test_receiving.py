@@ -1,0 +1,133 @@
+"""Files out of a request, whatever their names and contents."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from flask import Request
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
+
+from imagefleet_core.jobs import JobId, new_batch_id
+from imagefleet_core.keys import clean_name, input_key
+from imagefleet_web.limits import Limits
+from imagefleet_web.problems import Problem
+from imagefleet_web.receiving import received_files
+from web_tier import form
+
+LIMITS = Limits(max_files=20, max_file_bytes=300_000, max_request_bytes=10**9, max_pixels=10**6)
+
+# Line ends and dashes are what a form's own lines are made of.
+CONTENTS = st.binary(min_size=1, max_size=300) | st.lists(
+    st.sampled_from([b"\r", b"\n", b"-", b"--", b"\r\n--", b"x", bytes(70_000)]),
+    min_size=1,
+    max_size=12,
+).map(b"".join)
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters='"\\\r\n'), max_size=300
+)
+FILES = st.lists(st.tuples(st.just("file"), NAMES, CONTENTS), min_size=1, max_size=5)
+
+
+def request(body: bytes, content_type: str) -> Request:
+    builder = EnvironBuilder(method="POST", data=body, content_type=content_type)
+    return Request(builder.get_environ())
+
+
+@given(FILES)
+def test_every_byte_and_name_comes_through_in_the_order_sent(
+    files: list[tuple[str, str, bytes]],
+) -> None:
+    with received_files(request(*form(files)), LIMITS) as received:
+        told = [(file.field, file.name, file.body.open().read()) for file in received]
+        sizes = [file.body.size for file in received]
+
+    assert told == [(field, clean_name(name), data[:300_000]) for field, name, data in files]
+    assert sizes == [len(content) for _, _, content in files]
+
+
+@given(NAMES)
+def test_no_name_leaves_its_batch_or_makes_a_message_too_long(name: str) -> None:
+    with received_files(request(*form([("file", name, b"x")])), LIMITS) as (file,):
+        key = input_key(JobId(new_batch_id(), 1), file.name)
+
+    assert key.count("/") == 1
+    assert ".." not in key.split("/")[1].split(".")
+    assert len(file.name.encode()) <= 200
+    assert file.name.isprintable() or not file.name.isascii()
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
+        ("12%22 pizza.jpg", '12" pizza.jpg'),
+        (r"C:\\Users\\me\\cat.jpg", "cat.jpg"),
+        ("/etc/../cat.jpg", "cat.jpg"),
+        ("", "image"),
+        ("Кошка 🐈.jpeg", "Кошка 🐈.jpeg"),
+    ],
+)
+def test_a_name_is_as_a_person_would_read_it(sent: str, name: str) -> None:
+    with received_files(request(*form([("file", sent, b"x")])), LIMITS) as (file,):
+        assert file.name == name
+
+
+@given(st.binary(max_size=400))
+def test_any_body_is_files_or_a_problem(body: bytes) -> None:
+    for start in (b"", b"--b\r\n", b'--b\r\nContent-Disposition: form-data; filename="a"\r\n\r\n'):
+        asked = request(start + body, "multipart/form-data; boundary=b")
+        try:
+            with received_files(asked, LIMITS) as files:
+                outcome = "files" if files else "nothing"
+        except Problem as problem:
+            outcome = problem.kind.code
+
+        assert outcome in {"files", "no_files", "broken_upload"}
+
+
+def test_a_part_of_endless_headers_is_cut_off() -> None:
+    body = b"--b\r\nContent-Disposition: " + b"x" * 1_000_000
+
+    with (
+        pytest.raises(Exception, match="413"),
+        received_files(request(body, "multipart/form-data; boundary=b"), LIMITS),
+    ):
+        pass
+
+
+def test_no_more_of_a_file_is_kept_than_may_be_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    files = [("file", f"{i}.jpg", bytes([i]) * 5_000_000) for i in range(3)]
+
+    with received_files(request(*form(files)), LIMITS) as received:
+        # then the descriptor of the unnamed file tells how large it is
+        spool = received[0].body._spool
+        assert os.fstat(spool).st_size == 3 * 300_000
+        assert [file.body.size for file in received] == [5_000_000] * 3
+        assert [set(file.body.open().read()) for file in received] == [{0}, {1}, {2}]
+
+    # and nothing is left of it
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError):
+        os.fstat(spool)
+
+
+def test_readers_of_one_spool_do_not_disturb_each_other() -> None:
+    files = [("file", f"{i}.jpg", bytes(range(256)) * 40) for i in range(2)]
+    with received_files(request(*form(files)), LIMITS) as (first, second):
+        a, b, again = first.body.open(), second.body.open(), first.body.open()
+
+        assert a.read(100) == again.read(100) == bytes(range(100))
+        assert b.seek(-6, os.SEEK_END) == 10_234
+        assert b.read() == bytes(range(250, 256))
+        assert (a.tell(), a.seek(50, os.SEEK_CUR), a.read(1)) == (100, 150, bytes([150]))
+        assert a.seek(20_000) == 20_000
+        assert a.read() == b""
+        with pytest.raises(ValueError, match="before the start"):
+            a.seek(-1)

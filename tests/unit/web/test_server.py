@@ -1,0 +1,247 @@
+"""The real server in a process of its own, over the fakes; and its entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from web_tier import CHELSEA, DEADLINE_S, eventually
+
+ROOT = Path(__file__).parents[3]
+ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": ":".join(str(ROOT / part) for part in ("images/core", "images/web", "tests")),
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "IMAGEFLEET_LOG_FORMAT": "json",
+}
+SERVE = """
+import json, sys
+from imagefleet_core import logs
+from imagefleet_web import server
+from imagefleet_web.app import create_app
+from imagefleet_web.settings import WebSettings
+from web_tier import World
+
+world, settings = World(), WebSettings(**json.loads(sys.argv[1]))
+server.STALL_S = 0.3
+logs.configure("web", level="DEBUG", format="json")
+listener = server.listen("127.0.0.1", 0)
+server.Server(settings, listener, lambda: create_app(settings, world.store, world.queues)).run()
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server and its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return all log lines so far; each must be an object of our own form."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of one event so far."""
+        return [line for line in self.lines() if line["event"] == event]
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return str(self.events("listening")[0]["url"])
+
+    def upload(self, wait: str = "0", path: str = "api/v1/upload") -> requests.Response:
+        """Upload an image."""
+        return requests.post(
+            self.url + path, files={"file": CHELSEA}, params={"wait": wait}, timeout=DEADLINE_S
+        )
+
+    def connect(self) -> socket.socket:
+        """Open a connection."""
+        address = urlsplit(self.url)
+        return socket.create_connection((address.hostname, address.port), timeout=DEADLINE_S)
+
+
+@contextmanager
+def served(log: Path, **settings: Any) -> Iterator[Served]:
+    with log.open("wb") as output:
+        command = [sys.executable, "-c", SERVE, json.dumps(settings)]
+        process = subprocess.Popen(command, env=ENVIRON, stderr=output)
+    server = Served(process, log)
+    try:
+        eventually(lambda: server.events("listening") or process.poll() is not None)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_S)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path / "log") as server:
+        yield server
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_stops_answers_all_who_wait(server: Served, sent: signal.Signals) -> None:
+    # given thirty uploads that wait
+    with ThreadPoolExecutor(30) as pool:
+        asked = [pool.submit(server.upload, "20") for _ in range(30)]
+        eventually(lambda: len(server.events("upload accepted")) == 30)
+
+        server.process.send_signal(sent)
+
+        # then each gets what there is, and the server ends well
+        assert [each.result().status_code for each in asked] == [202] * 30
+    assert server.process.wait(DEADLINE_S) == 0
+    assert len(server.events("stopped")) == 1
+    assert not [line for line in server.lines() if line["level"] in {"warning", "error"}]
+
+
+def test_several_processes_serve_one_port_with_a_queue_each(tmp_path: Path) -> None:
+    with served(tmp_path / "log", processes=2) as server:
+        eventually(lambda: len(server.events("replies queue made")) == 2)
+        assert server.upload().status_code == 202
+
+    assert len({line["queue"] for line in server.events("replies queue made")}) == 2
+    assert len(server.events("stopped")) == 2
+
+
+def test_others_are_answered_while_as_many_wait_as_may(tmp_path: Path) -> None:
+    with served(tmp_path / "log", max_waiting=20) as server, ThreadPoolExecutor(40) as pool:
+        # given twice as many who want to wait
+        asked = [pool.submit(server.upload, "20") for _ in range(40)]
+        eventually(lambda: len(server.events("upload accepted")) == 40)
+        eventually(lambda: sum(each.done() for each in asked) == 20)
+
+        assert requests.get(server.url + "healthz", timeout=DEADLINE_S).ok
+        assert server.upload(path="").status_code == 503
+        server.process.terminate()
+
+    assert {each.result().status_code for each in asked} == {202}
+
+
+def test_a_client_that_stalls_amid_its_upload_is_cut_off(server: Served) -> None:
+    with server.connect() as client:
+        client.sendall(
+            b"POST /api/v1/upload HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+            b"Content-Length: 1000000\r\n\r\n" + CHELSEA[:5000]
+        )
+
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"code": "broken_upload"' in answer
+    assert_no_traceback(server)
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\n", b"5\r\nhello?", b"ffffffffffffffff"])
+def test_a_body_whose_chunks_are_broken_is_the_clients_fault(server: Served, chunk: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(
+            b"POST /api/v1/upload HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" + chunk
+        )
+        client.shutdown(socket.SHUT_WR)
+
+        answer = read_all(client)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert_no_traceback(server)
+
+
+def test_a_client_that_leaves_amid_its_upload_is_no_fault(server: Served) -> None:
+    for _ in range(3):
+        with server.connect() as client:
+            client.sendall(
+                b"POST /api/v1/upload HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+                b"Content-Length: 1000000\r\n\r\n" + CHELSEA[:5000]
+            )
+
+    eventually(lambda: len(server.events("request")) == 3)
+    assert server.upload().status_code == 202
+    assert_no_traceback(server)
+
+
+def test_an_upload_in_chunks_is_accepted(server: Served) -> None:
+    pieces = (CHELSEA[at : at + 10_000] for at in range(0, len(CHELSEA), 10_000))
+
+    answer = requests.post(
+        server.url + "api/v1/upload",
+        data=pieces,
+        headers={"Content-Type": "image/jpeg"},
+        timeout=DEADLINE_S,
+    )
+
+    assert answer.status_code == 202
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Read until the server closes the connection."""
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def assert_no_traceback(server: Served) -> None:
+    assert "Traceback" not in server.log.read_text()
+    assert not [line for line in server.lines() if line["level"] == "error"]
+
+
+def start(*arguments: str, without: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the entry point until it ends by itself."""
+    command = [sys.executable, "-m", "imagefleet_web", *arguments]
+    environ = {name: value for name, value in (ENVIRON | environ).items() if name != without}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=DEADLINE_S)
+
+
+def test_help_tells_every_setting() -> None:
+    ended = start("--help")
+
+    assert ended.returncode == 0
+    for name in ("IMAGEFLEET_PORT", "IMAGEFLEET_MAX_WAITING", "IMAGEFLEET_PREFIX"):
+        assert name in ended.stdout
+
+
+def test_all_wrong_settings_are_told_together() -> None:
+    ended = start(IMAGEFLEET_PORT="http", IMAGEFLEET_MAX_FILES="0")
+
+    assert ended.returncode == 2
+    assert [line.split(" ")[0] for line in ended.stderr.splitlines()] == [
+        "IMAGEFLEET_PORT",
+        "IMAGEFLEET_MAX_FILES",
+    ]
+
+
+def test_a_port_in_use_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        ended = start(IMAGEFLEET_PORT=str(port))
+
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert json.loads(line)["reason"] == (
+        f"cannot listen at 127.0.0.1:{port}: Address already in use"
+    )
+
+
+def test_a_missing_region_is_one_clear_line() -> None:
+    ended = start(IMAGEFLEET_PORT="0", without="AWS_DEFAULT_REGION")
+
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "set AWS_DEFAULT_REGION" in json.loads(line)["reason"]
