@@ -1,0 +1,44 @@
+"""The only places where the worker makes threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+# After a turn that failed in a way nobody thought of.
+SURVIVED_PAUSE_S = 1.0
+
+log = structlog.get_logger()
+
+
+def start(name: str, turn: Callable[[], float], until: threading.Event) -> threading.Thread:
+    """Take turns in a thread until `until` is set; a turn returns the seconds to pause after it.
+
+    The thread doesn't keep the process from ending.
+    """
+
+    def loop() -> None:
+        while not until.is_set():
+            until.wait(_survived(name, turn))
+
+    thread = threading.Thread(target=loop, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def within(seconds: float, call: Callable[[], object]) -> bool:
+    """Call something that may hang; return whether it ended in time."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
+def _survived(name: str, turn: Callable[[], float]) -> float:
+    try:
+        return turn()
+    except Exception:
+        log.exception("a turn failed, taking the next one", doing=name)
+        return SURVIVED_PAUSE_S

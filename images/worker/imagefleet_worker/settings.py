@@ -1,0 +1,59 @@
+"""What the worker can be told."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagefleet_core.settings import Settings, setting
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings(Settings):
+    """The settings of one worker process."""
+
+    worker_id: str = setting(
+        "", "names this worker in results and reports, unless given by host and process"
+    )
+    runtime: str = setting("openvino", "what runs the network", one_of=("openvino", "torch"))
+    model_dir: str = setting("", "folder of the exported network, the package's own unless given")
+    threads: int = setting(
+        0, "threads of the network, 0 for as many as this process has CPUs", at_least=0
+    )
+    io_threads: int = setting(
+        8, "images that are fetched, and results that are stored, at once", at_least=1, at_most=64
+    )
+    max_in_flight: int = setting(30, "images held at once", at_least=10, at_most=1000)
+    max_batch: int = setting(8, "images classified at once", at_least=1, at_most=256)
+    max_file_bytes: int = setting(20 * MIB, "bytes of one image file", at_least=1)
+    max_pixels: int = setting(50_000_000, "pixels of one image, width times height", at_least=1)
+    receive_wait_s: int = setting(
+        5, "seconds a long poll waits; a stop may take as long", at_least=0, at_most=20
+    )
+    visibility_s: int = setting(
+        60, "seconds a message stays hidden; extended while held", at_least=3, at_most=3600
+    )
+    drain_s: float = setting(25, "seconds a stop may take to finish what is held", at_least=0)
+    idle_exit_s: float = setting(
+        0, "seconds without work after which the worker ends, 0 for never", at_least=0
+    )
+    heartbeat_file: str = setting(
+        "", "file touched while all is well, one in the temporary folder unless given"
+    )
+
+    @property
+    def worker(self) -> str:
+        """The worker's name: what its provider calls it, or host and process."""
+        return self.worker_id or f"{socket.gethostname()}-{os.getpid()}"
+
+    @property
+    def heartbeat(self) -> Path:
+        """The heartbeat's file, the same for this process and for its health check."""
+        name = "-".join(("imagefleet-worker", self.worker_id)).strip("-")
+        default = Path(tempfile.gettempdir(), f"{name}.alive")
+        return Path(self.heartbeat_file) if self.heartbeat_file else default
