@@ -1,7 +1,7 @@
 """The messages this worker holds, kept hidden from others for as long as it works on them.
 
-How visibility works: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/
-SQSDeveloperGuide/sqs-visibility-timeout.html
+How visibility works:
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ class WorkerSettings(Settings):
     """The settings of one worker process."""
 
     worker_id: str = setting(
-        "", "names this worker in results and reports, unless given by host and process"
+        "",
+        "names this worker in results and reports, unless given by host and process",
+        pattern=r"[A-Za-z0-9._-]{1,80}",
     )
     runtime: str = setting("openvino", "what runs the network", one_of=("openvino", "torch"))
     model_dir: str = setting("", "folder of the exported network, the package's own unless given")

@@ -42,6 +42,8 @@ def run(settings: WorkerSettings, stop: Stop) -> None:
     """
     began = time.monotonic()
     cpus = usable_cpus()
+    # OpenVINO gives the thread that loads it a signal stack of its own, and may free that early:
+    # it must not be the thread that takes our signals.
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(load_classifier, settings, cpus)
         store, queues = connect(settings)

@@ -147,7 +147,8 @@ print(seen)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_asks_and_the_second_insists(number: signal.Signals) -> None:
-    # In a process of its own: pytest's has loaded OpenVINO, which on some CPUs leaves a thread that no signal may reach.
+    # In a process of its own: networks that were loaded and dropped leave pytest's main thread
+    # with a signal stack that was freed, and a signal would end it.
     ended = subprocess.run(
         [sys.executable, "-c", SIGNALLED, str(int(number))],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(PACKAGES)},
