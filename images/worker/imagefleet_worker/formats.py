@@ -8,7 +8,7 @@ from typing import Literal
 from imagefleet_core.errors import ImagefleetError
 
 Code = Literal[
-    "empty", "not_an_image", "unsupported_format", "too_many_pixels", "truncated", "corrupt"
+    "empty_file", "not_an_image", "unsupported_format", "too_many_pixels", "truncated", "corrupt"
 ]
 
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
@@ -53,10 +53,10 @@ def identify(data: bytes) -> str:
     """Return the name of the format that `data` begins as.
 
     Raises:
-        BadImageError: `empty`, `unsupported_format` or `not_an_image`.
+        BadImageError: `empty_file`, `unsupported_format` or `not_an_image`.
     """
     if not data:
-        raise BadImageError("empty", "The file is empty.")
+        raise BadImageError("empty_file", "The file is empty.")
     if name := _match(_BEGINNINGS, data):
         return name
     if name := _match(_OTHERS, data):

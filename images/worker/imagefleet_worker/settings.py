@@ -31,7 +31,7 @@ class WorkerSettings(Settings):
         8, "images that are fetched, and results that are stored, at once", at_least=1, at_most=64
     )
     max_in_flight: int = setting(30, "images held at once", at_least=10, at_most=1000)
-    max_batch: int = setting(8, "images classified at once", at_least=1, at_most=256)
+    max_batch: int = setting(4, "images classified at once", at_least=1, at_most=256)
     max_file_bytes: int = setting(20 * MIB, "bytes of one image file", at_least=1)
     max_pixels: int = setting(50_000_000, "pixels of one image, width times height", at_least=1)
     receive_wait_s: int = setting(

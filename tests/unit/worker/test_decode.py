@@ -338,7 +338,7 @@ def test_a_decompression_bomb_is_refused(file_format: str) -> None:
 def test_no_bytes_are_an_empty_file() -> None:
     error = refusal(b"")
 
-    assert (error.code, str(error)) == ("empty", "The file is empty.")
+    assert (error.code, str(error)) == ("empty_file", "The file is empty.")
 
 
 @pytest.mark.parametrize(

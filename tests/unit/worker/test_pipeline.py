@@ -51,7 +51,7 @@ def test_an_image_nobody_waits_for_gets_its_result_too(tier: Tier) -> None:
 @pytest.mark.parametrize(
     ("file", "code"),
     [
-        (b"", "empty"),
+        (b"", "empty_file"),
         (b"no picture at all", "not_an_image"),
         (picture((1, 2, 3))[:45], "truncated"),
         (bytes(20 * 1024 * 1024 + 1), "file_too_large"),
