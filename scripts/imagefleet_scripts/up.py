@@ -6,6 +6,7 @@ Imports nothing but the standard library until it runs, so that `--help` needs n
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import signal
 import socket
@@ -22,6 +23,9 @@ from imagefleet_scripts import emulator
 from imagefleet_scripts.processes import GRACE_S, Processes
 
 READY_S = 60
+MODULES = (
+    "boto3", "flask", "gunicorn", "ministack", "numpy", "openvino", "PIL", "psutil", "structlog",
+)  # fmt: skip
 DATA_TEMPLATE = Path(__file__).parents[2] / "infra" / "data.yaml"
 
 
@@ -32,6 +36,7 @@ class UpError(Exception):
 def run(options: argparse.Namespace) -> None:
     """Run the system; raises `UpError` where a part of it cannot start, or ends by itself."""
     began = time.monotonic()
+    _require_modules()
     _require_port(options.port)
     _configure(options)
     with (
@@ -49,6 +54,14 @@ def run(options: argparse.Namespace) -> None:
         while (ended := up.ended()) is None:
             time.sleep(0.5)
         raise UpError(f"{ended}; its reason stands above")
+
+
+def _require_modules() -> None:
+    if missing := [name for name in MODULES if importlib.util.find_spec(name) is None]:
+        raise UpError(
+            f"Python modules are missing: {', '.join(missing)}; remove .venv/run and run "
+            "scripts/up again, or install requirements/embedded.txt"
+        )
 
 
 def _require_port(port: int) -> None:
