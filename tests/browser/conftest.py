@@ -16,7 +16,8 @@ from system import System, running
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, it has an event loop run that others trip over.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
@@ -30,7 +31,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     log = tmp_path_factory.mktemp("system") / "log"
     with running(log, environ={"IMAGEFLEET_SCALE_IN_AFTER_S": "30"}) as started:
