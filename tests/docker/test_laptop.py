@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 import requests
 from docker.models.containers import Container
 
 import laptop as laptop_system
+from client import state, upload
 from laptop import Laptop
 from system import SAMPLES, labels, photographs, wait_for
 
 pytestmark = pytest.mark.docker
-
-
-def upload(laptop: Laptop, files: list[Path]) -> str:
-    """Upload photographs as one batch and return its id."""
-    parts = [("file", (path.name, path.read_bytes())) for path in files]
-    answer = requests.post(f"{laptop.url}api/v1/upload", files=parts, timeout=60)
-    assert answer.status_code == 202, answer.text
-    batch: str = answer.json()["batch"]
-    return batch
-
-
-def state(laptop: Laptop, batch: str) -> dict[str, Any]:
-    """Return the state of a batch."""
-    body: dict[str, Any] = requests.get(f"{laptop.url}api/v1/batches/{batch}", timeout=30).json()
-    return body
 
 
 def test_a_photograph_of_a_cat_is_a_cat(laptop: Laptop) -> None:
@@ -45,12 +28,12 @@ def test_a_hundred_photographs_go_from_zero_workers_to_some_and_back(laptop: Lap
 
     # when a hundred are uploaded at once
     files = photographs(100)
-    batch = upload(laptop, files)
+    batch = upload(laptop.url, files)["batch"]
     wait_for(lambda: laptop.service("worker"), 30)
-    wait_for(lambda: state(laptop, batch)["pending"] == 0, 60)
+    wait_for(lambda: state(laptop.url, batch)["pending"] == 0, 60)
 
     # then each has its own result, the right one, and it lies in the results bucket
-    jobs, expected = state(laptop, batch)["jobs"], labels()
+    jobs, expected = state(laptop.url, batch)["jobs"], labels()
     assert [job["name"] for job in jobs] == [path.name for path in files]
     assert [job["label"] for job in jobs] == [expected[path.name] for path in files]
     stored = laptop.aws().client("s3").list_objects_v2(Bucket="imagefleet-results", Prefix=batch)
@@ -67,10 +50,10 @@ def test_a_hundred_photographs_go_from_zero_workers_to_some_and_back(laptop: Lap
 
 
 def test_no_image_is_lost_when_a_worker_is_killed(laptop: Laptop) -> None:
-    batches = [upload(laptop, photographs(100)) for _ in range(2)]
+    batches = [upload(laptop.url, photographs(100))["batch"] for _ in range(2)]
 
     def done() -> int:
-        return sum(state(laptop, batch)["done"] for batch in batches)
+        return sum(state(laptop.url, batch)["done"] for batch in batches)
 
     # when a worker dies with images in its hands
     wait_for(lambda: done() >= 10 and laptop.service("worker"), 60)
@@ -82,7 +65,7 @@ def test_no_image_is_lost_when_a_worker_is_killed(laptop: Laptop) -> None:
     assert before < 200
     expected = labels()
     for batch in batches:
-        jobs = state(laptop, batch)["jobs"]
+        jobs = state(laptop.url, batch)["jobs"]
         assert [job["label"] for job in jobs] == [expected[job["name"]] for job in jobs]
 
 
@@ -134,7 +117,7 @@ def test_compose_needs_no_settings_of_the_user() -> None:
 def test_down_leaves_nothing_behind_after_the_scaler_was_killed() -> None:
     with laptop_system.running() as doomed:
         # given workers whose scaler is gone
-        upload(doomed, photographs(100))
+        upload(doomed.url, photographs(100))
         wait_for(lambda: doomed.service("worker"), 30)
         doomed.service("scaler")[0].kill("SIGKILL")
         assert doomed.service("worker")

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
+from client import state, upload
 from imagefleet_scripts import load
 from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs, running, wait_for
 
@@ -27,22 +27,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     log = tmp_path_factory.mktemp("system") / "log"
     with running(log, "--max-workers", "4", environ=ENVIRON) as started:
         yield started
-
-
-def upload(system: System, images: list[Path], **query: Any) -> dict[str, Any]:
-    """Upload images as one batch."""
-    files = [("file", (path.name, path.read_bytes())) for path in images]
-    url = f"{system.url}api/v1/upload"
-    answer = requests.post(url, files=files, params=query, timeout=120)
-    assert answer.ok, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
-
-
-def state(system: System, batch: str) -> dict[str, Any]:
-    """Return the state of a batch."""
-    body: dict[str, Any] = requests.get(f"{system.url}api/v1/batches/{batch}", timeout=30).json()
-    return body
 
 
 def test_a_photograph_of_a_cat_is_a_cat(system: System) -> None:
@@ -60,12 +44,12 @@ def test_a_hundred_photographs_go_from_zero_workers_to_some_and_back(system: Sys
 
     # when a hundred are uploaded at once
     uploaded = photographs(100)
-    batch = upload(system, uploaded)["batch"]
+    batch = upload(system.url, uploaded)["batch"]
     wait_for(system.workers, 30)
-    wait_for(lambda: state(system, batch)["pending"] == 0, 60)
+    wait_for(lambda: state(system.url, batch)["pending"] == 0, 60)
 
     # then each has its own result, the right one
-    jobs = state(system, batch)["jobs"]
+    jobs = state(system.url, batch)["jobs"]
     expected = labels()
     assert [job["name"] for job in jobs] == [path.name for path in uploaded]
     assert {job["status"] for job in jobs} == {"done"}
@@ -89,7 +73,7 @@ def test_an_image_that_cannot_be_decoded_fails_and_the_others_go_on(
     truncated = tmp_path / "truncated.jpg"
     truncated.write_bytes((SAMPLES / "coffee.jpg").read_bytes()[:20_000])
 
-    jobs = upload(system, [SAMPLES / "chelsea.jpg", truncated], wait=60)["jobs"]
+    jobs = upload(system.url, [SAMPLES / "chelsea.jpg", truncated], wait=60)["jobs"]
 
     assert [job["status"] for job in jobs] == ["done", "failed"]
     assert jobs[1]["error"]["code"] == "truncated"
@@ -111,10 +95,10 @@ def test_no_image_is_lost_when_workers_are_killed(short_lived: System, rounds: i
 
 def kill_workers_while_they_work(system: System, chance: random.Random) -> None:
     """Upload 200 photographs, kill -9 three workers at random instants, await every result."""
-    batches = [upload(system, photographs(100))["batch"] for _ in range(2)]
+    batches = [upload(system.url, photographs(100))["batch"] for _ in range(2)]
 
     def done() -> int:
-        return sum(state(system, batch)["done"] for batch in batches)
+        return sum(state(system.url, batch)["done"] for batch in batches)
 
     for goal in sorted(chance.sample(range(10, 150), 3)):
         wait_for(lambda goal=goal: done() >= goal and system.workers(), 60)  # type: ignore[misc]
@@ -124,7 +108,7 @@ def kill_workers_while_they_work(system: System, chance: random.Random) -> None:
     wait_for(lambda: done() == 200, 120)
     expected = labels()
     for batch in batches:
-        jobs = state(system, batch)["jobs"]
+        jobs = state(system.url, batch)["jobs"]
         assert [job["label"] for job in jobs] == [expected[job["name"]] for job in jobs]
 
 
@@ -142,7 +126,7 @@ def test_a_killed_scaler_is_noticed_and_everything_stops(tmp_path: Path) -> None
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     # given a system in the middle of its work
     with running(tmp_path / "log", environ=ENVIRON) as system:
-        upload(system, photographs(100))
+        upload(system.url, photographs(100))
         wait_for(system.workers, 30)
         processes = system.all_processes()
 
@@ -156,11 +140,11 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
 def test_uploads_and_results_survive_a_restart(tmp_path: Path) -> None:
     kept = str(tmp_path / "state")
     with running(tmp_path / "log", "--state", kept, environ=ENVIRON) as system:
-        before = upload(system, PHOTOGRAPHS, wait=60)
+        before = upload(system.url, PHOTOGRAPHS, wait=60)
 
     with running(tmp_path / "log2", "--state", kept, environ=ENVIRON) as system:
-        after = state(system, before["batch"])
-        again = upload(system, PHOTOGRAPHS, wait=60)
+        after = state(system.url, before["batch"])
+        again = upload(system.url, PHOTOGRAPHS, wait=60)
 
     assert after["jobs"] == before["jobs"]
     assert [job["label"] for job in again["jobs"]] == [job["label"] for job in before["jobs"]]
@@ -168,7 +152,9 @@ def test_uploads_and_results_survive_a_restart(tmp_path: Path) -> None:
 
 def test_two_systems_on_one_machine_leave_each_other_alone(system: System, tmp_path: Path) -> None:
     with running(tmp_path / "log", environ=ENVIRON) as other, ThreadPoolExecutor() as pool:
-        batches = list(pool.map(lambda each: upload(each, PHOTOGRAPHS, wait=60), [system, other]))
+        batches = list(
+            pool.map(lambda each: upload(each.url, PHOTOGRAPHS, wait=60), [system, other])
+        )
 
     assert {job["status"] for batch in batches for job in batch["jobs"]} == {"done"}
 
