@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import subprocess
@@ -54,10 +53,6 @@ def start(state: Path, *, keep: bool) -> Emulator:
     Raises:
         EmulatorError: it is not installed, or did not answer; its last words are in the message.
     """
-    if importlib.util.find_spec("ministack") is None:
-        raise EmulatorError(
-            "the Python module ministack is missing: run scripts/up, or pip install it"
-        )
     state.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), state / "ministack.log"
     with log.open("wb") as output:
