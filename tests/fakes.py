@@ -55,12 +55,16 @@ class MemoryStore:
         self.outage.check("put_image")
         self.images[key] = body if isinstance(body, bytes) else body.read()
 
-    def get_image(self, key: str, max_bytes: int) -> bytes:
+    def get_image(
+        self, key: str, max_bytes: int, admit: Callable[[int], None] | None = None
+    ) -> bytes:
         self.outage.check("get_image")
         if key not in self.images:
             raise ObjectMissing(f"the image {key} is not in the store")
         if len(self.images[key]) > max_bytes:
             raise ObjectTooLarge(f"{len(self.images[key])} bytes; at most {max_bytes} are accepted")
+        if admit:
+            admit(len(self.images[key]))
         return self.images[key]
 
     def delete_image(self, key: str) -> None:
@@ -142,12 +146,12 @@ class MemoryQueue:
             self._messages += [_Held(body, now, now) for body in bodies]
             self._changed.notify_all()
 
-    def receive(self, *, wait_s: int, visibility_s: int) -> list[Message]:
+    def receive(self, *, wait_s: int, visibility_s: int, at_most: int = BATCH) -> list[Message]:
         with self._changed:
             self._check("receive")
             if not self._visible():
                 self._changed.wait(min(wait_s, 0.05))
-            return [self._deliver(held, visibility_s) for held in self._visible()[:BATCH]]
+            return [self._deliver(held, visibility_s) for held in self._visible()[:at_most]]
 
     def delete(self, receipts: Iterable[str]) -> list[str]:
         with self._changed:

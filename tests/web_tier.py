@@ -12,6 +12,7 @@ from typing import Any, cast
 from werkzeug.test import TestResponse
 
 import fakes
+from imagefleet_core import replies
 from imagefleet_core.jobs import Failure, Prediction, Request, Result
 from imagefleet_web import services
 from imagefleet_web.app import create_app
@@ -23,6 +24,7 @@ COFFEE = (SAMPLES / "coffee.jpg").read_bytes()
 
 REQUESTS, DEAD_LETTERS = "imagefleet-requests", "imagefleet-requests-dead"
 DEADLINE_S = 20
+MEASURED = {"size": [640, 480], "motif": "Käse", "blurred": None}
 
 
 class World:
@@ -50,12 +52,12 @@ class World:
         return taken
 
     def finish(self, requests: Iterable[Request], *, reply: bool = True) -> list[Result]:
-        """Store a result for each request and reply: a label, or a failure for `broken…`."""
+        """Store a result for each request and reply: see `result_of`."""
         results = [result_of(request) for request in requests]
         for request, result in zip(requests, results, strict=True):
             self.store.put_result(result)
             if reply and request.reply_to:
-                self.queues.open(request.reply_to).send([result.encode()])
+                self.queues.open(request.reply_to).send([replies.encode(result)])
         return results
 
 
@@ -137,15 +139,20 @@ def eventually(condition: Callable[[], object]) -> None:
 
 
 def result_of(request: Request) -> Result:
-    """Return the result that the played worker has for a request."""
-    failed = request.name.startswith("broken")
-    now = datetime.now(UTC)
+    """Return the result that the played worker has for a request.
+
+    Labels with the image's name, or a failure for `broken…`, an output for `measured…`, and one
+    too large for a reply for `huge…`.
+    """
+    failed, measured = request.name.startswith("broken"), request.name.startswith("measured")
+    huge, now = request.name.startswith("huge"), datetime.now(UTC)
     return Result(
         job=request.job,
         name=request.name,
         top=()
-        if failed
+        if failed or measured or huge
         else tuple(Prediction(f"{request.name} {i}", 0.9 / i) for i in range(1, 6)),
+        output=MEASURED if measured else {"text": "x" * 50_000} if huge else None,
         error=Failure("truncated", "The image ends too early.") if failed else None,
         model="played@1",
         worker="played",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,12 @@ import fakes
 from imagefleet_core import keys
 from imagefleet_core.jobs import JobId, Prediction, Request, Result, new_batch_id
 from imagefleet_core.telemetry import Report
-from imagefleet_worker.classifiers.base import Images
+from imagefleet_worker import picture as pictures_of
 from imagefleet_worker.drain import Stop
-from imagefleet_worker.recipe import Recipe
+from imagefleet_worker.memory import Shares
+from imagefleet_worker.outcome import Outcome
+from imagefleet_worker.pipeline import Tools
+from imagefleet_worker.recipe import Picture, Recipe
 from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.worker import Worker
 
@@ -44,28 +47,28 @@ class Clock:
         return self.now
 
 
-class ColourClassifier:
+class Colours:
     """Labels a picture with its colour; a batch with the colour `CURSED` in it blows up."""
 
-    model = "colours@1"
+    name = "colours@1"
     recipe = Recipe(size=8, resize=8, interpolation="bilinear")
 
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def warm_up(self) -> None:
-        """Be ready."""
+    def decode(self, data: bytes) -> Picture:
+        return pictures_of.read(data, self.recipe, 50_000_000)
 
-    def classify(self, images: Images) -> list[list[Prediction]]:
-        self.batches.append(len(images))
-        colours = [tuple(int(each) for each in image[0, 0]) for image in images]
+    def process(self, pictures: Sequence[Picture]) -> list[Outcome]:
+        self.batches.append(len(pictures))
+        colours = [tuple(each.rgb[:3]) for each in pictures]
         if CURSED in colours:
             raise RuntimeError("the network has a bug")
-        return [[Prediction(label(colour), 0.9)] for colour in colours]
+        return [Outcome(top=(Prediction(label(colour), 0.9),)) for colour in colours]
 
 
 def label(colour: tuple[int, ...]) -> str:
-    """Return what `ColourClassifier` says of a picture of one colour."""
+    """Return what `ColourProcessor` says of a picture of one colour."""
     return "colour {} {} {}".format(*colour)
 
 
@@ -91,19 +94,28 @@ class Tier:
         self.dead = self.queues.open(DEAD)
         self.replies = self.queues.add(REPLIES)
         self.telemetry = self.queues.add(TELEMETRY)
-        self.classifier = ColourClassifier()
+        self.colours = Colours()
+        self.memory = Shares(files=1 << 20, decoding=1 << 20, pixels=1 << 20)
         self.stop = Stop()
 
-    def worker(self, **settings: Any) -> Worker:
+    def worker(self, image_s: float = 0.0, **settings: Any) -> Worker:
         """Return a new worker that nobody runs yet."""
         fixed = {"receive_wait_s": 0, "heartbeat_file": str(self.folder / "alive")}
+        tools = Tools(
+            name=self.colours.name,
+            recipe=self.colours.recipe,
+            decode=lambda data: self.colours.decode(data),
+            decoders=1,
+            process=lambda pictures: self.colours.process(pictures),
+            memory=self.memory,
+        )
         return Worker(
             WorkerSettings(**{"worker_id": "worker-1", **fixed, **settings}),
             self.store,
             self.queues,
-            self.classifier,
+            tools,
             self.stop,
-            cpus=1,
+            image_s=image_s,
             clock=self.clock,
             gather_s=0,
         )

@@ -25,12 +25,17 @@ ORIGINAL_S = {1: 72, 10: 132, 50: 210, 100: 360}
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one upload: a label, or why there is none."""
+    """What came of one upload: a label or a line of JSON, or why there is neither."""
 
     image: str
     seconds: float
-    label: str | None
+    text: str | None
     failure: str | None
+
+    @property
+    def label(self) -> str | None:
+        """The label, unless the system has an image function that gives none."""
+        return None if self.text is None or self.text.startswith("{") else self.text
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,15 @@ class Round:
     def of(cls, answers: Sequence[Answer], seconds: float, expected: Mapping[str, str]) -> Round:
         """Sum up the answers of one burst."""
         times = sorted(answer.seconds for answer in answers)
-        labelled = [answer for answer in answers if answer.label is not None]
+        answered = [answer for answer in answers if answer.text is not None]
+        labelled = [answer for answer in answered if answer.label is not None]
         return cls(
             images=len(answers),
             seconds=round(seconds, 3),
             images_per_s=round(len(answers) / seconds, 1),
             p50_s=round(statistics.median(times), 3),
             p99_s=round(times[math.ceil(0.99 * len(times)) - 1], 3),
-            missing=len(answers) - len(labelled),
+            missing=len(answers) - len(answered),
             mismatched=sum(
                 expected.get(answer.image, answer.label) != answer.label for answer in labelled
             ),
@@ -64,19 +70,19 @@ class Round:
 
 
 def upload(url: str, image: Path, timeout_s: float) -> Answer:
-    """Upload one image and wait for its label."""
+    """Upload one image and wait for its answer."""
     began = time.monotonic()
-    label = failure = None
+    text = failure = None
     try:
         with image.open("rb") as file:
             answer = requests.post(url, files={"file": (image.name, file)}, timeout=timeout_s)
         if answer.ok:
-            label = answer.text.strip()
+            text = answer.text.strip()
         else:
             failure = f"{answer.status_code}: {answer.text.strip()}"
     except requests.RequestException as error:
         failure = f"{type(error).__name__}: {error}"
-    return Answer(image.name, time.monotonic() - began, label, failure)
+    return Answer(image.name, time.monotonic() - began, text, failure)
 
 
 def burst(
@@ -125,8 +131,8 @@ def _counts(text: str) -> list[int]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/load",
-        description="Upload images at once, each waiting for its label; print a table. Exits with "
-        "1 if one label is missing or is not the expected one.",
+        description="Upload images at once, each waiting for its answer; print a table. Exits with "
+        "1 if one answer is missing, or is a label and not the expected one.",
     )
     parser.add_argument(
         "images",

@@ -14,8 +14,8 @@ import pytest
 from imagefleet_core.aws import Aws
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import Request
-from imagefleet_core.queues import SqsQueue
 from imagefleet_core.settings import Settings
+from imagefleet_core.sqs import SqsQueue
 from imagefleet_core.stack import StackError, apply
 from imagefleet_scripts import emulator
 

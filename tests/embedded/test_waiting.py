@@ -18,8 +18,8 @@ import requests
 
 from imagefleet_core.aws import Aws
 from imagefleet_core.inbox import decode_requests
-from imagefleet_core.queues import SqsQueues
 from imagefleet_core.settings import Settings
+from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.stack import apply
 from imagefleet_core.store import S3Store
 from web_tier import CHELSEA, eventually, form, result_of

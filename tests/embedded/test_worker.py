@@ -19,8 +19,8 @@ import pytest
 from imagefleet_core import keys, stack
 from imagefleet_core.aws import Aws
 from imagefleet_core.jobs import JobId, Request, Result, new_batch_id
-from imagefleet_core.queues import SqsQueues
 from imagefleet_core.settings import Settings
+from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.store import S3Store
 from imagefleet_core.telemetry import Report, WorkerState
 from imagefleet_scripts import emulator

@@ -21,6 +21,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ProxyConnectionError,
     ReadTimeoutError,
 )
 
@@ -46,7 +47,9 @@ _ABSENT = {"NoSuchBucket", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExist
 _FORBIDDEN = {"AccessDenied", "AccessDeniedException", "403"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN_KEY = {"InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-_LASTING = _ABSENT | _FORBIDDEN | _EXPIRED | _UNKNOWN_KEY
+# A region other than the bucket's was asked, or signed for.
+_ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "301"}
+_LASTING = _ABSENT | _FORBIDDEN | _EXPIRED | _UNKNOWN_KEY | _ELSEWHERE
 
 
 class Aws:
@@ -144,6 +147,9 @@ def explain(error: BotoCoreError | ClientError) -> str:
             return "no AWS region: set AWS_DEFAULT_REGION, for example eu-central-1"
         case EndpointConnectionError() | ConnectTimeoutError():
             return f"nothing answers at {error.kwargs.get('endpoint_url', 'the AWS endpoint')}"
+        case ProxyConnectionError():
+            proxy, reason = error.kwargs.get("proxy_url"), error.kwargs.get("error")
+            return f"the proxy {proxy} does not connect: {reason}"
         case ReadTimeoutError() | ConnectionClosedError():
             return f"{error.kwargs.get('endpoint_url', 'the AWS endpoint')} stopped answering"
         case ClientError():
@@ -164,4 +170,7 @@ def _explain_code(error: ClientError) -> str:
         return "the AWS credentials have expired: log in again"
     if code in _UNKNOWN_KEY:
         return "AWS does not know these credentials: check the access key and its secret"
+    if code in _ELSEWHERE:
+        region = error.response["Error"].get("Region", "that of the bucket")
+        return f"the bucket is in another region: set AWS_DEFAULT_REGION to {region}"
     return f"{operation} answered {code}: {said}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -10,10 +11,17 @@ from imagefleet_core.errors import DecodeError
 
 CONTRACT_VERSION = 1
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def encode(fields: dict[str, Any]) -> str:
-    """Write `fields` as compact JSON with the contract's version in front."""
-    return json.dumps({"v": CONTRACT_VERSION, **fields}, ensure_ascii=False, separators=(",", ":"))
+    """Write `fields` as compact JSON with the contract's version in front.
+
+    The two characters that JSON takes as they are and SQS does not are escaped.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+    """
+    text = json.dumps({"v": CONTRACT_VERSION, **fields}, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 
 def format_time(moment: datetime) -> str:
@@ -46,6 +54,8 @@ class Fields:
     def text(self, name: str) -> str:
         """Return the string `name`."""
         text: str = self._typed(name, str, "a string")
+        if not text.isascii() and _LONE_SURROGATE.search(text):  # which no UTF-8 can hold
+            self._fail(f"field '{name}' must be Unicode text")
         return text
 
     def optional_text(self, name: str) -> str | None:
@@ -70,11 +80,11 @@ class Fields:
         """Return the moment `name`, aware of its time zone."""
         try:
             moment = datetime.fromisoformat(self.text(name))
-        except ValueError:
+            if moment.tzinfo is None:
+                self._fail(f"field '{name}' must carry a time zone")
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):  # the latter in the first hours of the year 1
             self._fail(f"field '{name}' must be an ISO 8601 time")
-        if moment.tzinfo is None:
-            self._fail(f"field '{name}' must carry a time zone")
-        return moment.astimezone(UTC)
 
     def objects(self, name: str) -> list[Fields]:
         """Return the list of objects `name`."""
@@ -88,6 +98,13 @@ class Fields:
         """Return the object `name`, or None where it is null or absent."""
         value = self._value.get(name)
         return None if value is None else Fields(value, self.data)
+
+    def optional_mapping(self, name: str) -> dict[str, Any] | None:
+        """Return the object `name` as it is, or None where it is null or absent."""
+        if self._value.get(name) is None:
+            return None
+        mapping: dict[str, Any] = self._typed(name, dict, "an object")
+        return mapping
 
     def _typed(self, name: str, kind: type, what: str) -> Any:
         value = self._value.get(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from imagefleet_core.errors import DecodeError
 from imagefleet_core.fields import Fields
 from imagefleet_core.jobs import JobId, Request
 from imagefleet_core.keys import INBOX, clean_name
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def decode_requests(body: str) -> list[Request]:
@@ -41,6 +43,8 @@ def _from_record(record: Fields) -> Request:
     if not key.startswith(INBOX):
         raise DecodeError(f"an event for a key outside {INBOX}: {key[:200]!r}", record.data)
     uploaded_at = record.time("eventTime")
+    if uploaded_at < _EPOCH:  # a UUIDv7 counts from there
+        raise DecodeError("field 'eventTime' must be after 1970", record.data)
     # With the time these tell two uploads to one key apart; the event itself may come twice.
     identity = f"{key}\n{s3.optional_text('sequencer')}\n{s3.optional_text('eTag')}"
     return Request(

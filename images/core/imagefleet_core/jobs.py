@@ -1,15 +1,17 @@
 """The job contract: what the tiers tell each other about one image.
 
-Messages are versioned JSON objects. They stay under 1 KiB and carry an image's key, never the
-image. A field that a reader does not know is ignored, so tiers may be upgraded one by one.
+Messages are versioned JSON objects. They stay small and carry an image's key, never the image. A
+field that a reader does not know is ignored, so tiers may be upgraded one by one.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from uuid6 import uuid7
 
@@ -47,7 +49,7 @@ class JobId:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A message that asks for one stored image to be classified.
+    """A message that asks for one stored image to be worked on.
 
     Attributes:
         key: the image's key in the input bucket.
@@ -104,7 +106,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an image has no label: a stable code for programs, a sentence for people."""
+    """Why an image has no answer: a stable code for programs, a sentence for people."""
 
     code: str
     message: str
@@ -112,11 +114,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one image: `top` (best first) or `error`, never both.
+    """What became of one image: exactly one of `top`, `output` and `error`.
 
     Attributes:
-        model: name and version of the network, `efficientnet-lite0@1`; empty if none ran.
+        top: a classifier's labels, best first.
+        error: why there is no answer.
+        model: name and version of what worked on it, `efficientnet-lite0@1`; empty if nothing did.
         worker: the worker (or other process) that wrote the result.
+        output: the JSON object that an image function of the user's own answered with.
     """
 
     job: JobId
@@ -128,10 +133,11 @@ class Result:
     submitted_at: datetime
     started_at: datetime
     finished_at: datetime
+    output: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def status(self) -> Status:
-        """`done` with predictions, `failed` with an error."""
+        """`done` with predictions or an output, `failed` with an error."""
         return Status.DONE if self.error is None else Status.FAILED
 
     @property
@@ -155,6 +161,7 @@ class Result:
                 "label": self.label,
                 "score": self.score,
                 "top": [{"label": each.label, "score": each.score} for each in self.top],
+                "output": self.output,
                 "error": self.error and {"code": self.error.code, "message": self.error.message},
                 "model": self.model,
                 "worker": self.worker,
@@ -167,14 +174,19 @@ class Result:
     @classmethod
     def decode(cls, data: str | bytes) -> Result:
         """Read a result; raises `DecodeError`."""
-        found = Fields.decode(data)
+        return cls.read(Fields.decode(data))
+
+    @classmethod
+    def read(cls, found: Fields) -> Result:
+        """Read a result that is parsed already; raises `DecodeError`."""
         told = found.optional_object("error")
         error = Failure(told.text("code"), told.text("message")) if told else None
         top = tuple(
             Prediction(each.text("label"), each.number("score")) for each in found.objects("top")
         )
-        if (error is None) != bool(top):
-            raise DecodeError("a result has either predictions or an error", data)
+        output = found.optional_mapping("output")
+        if (bool(top), output is not None, error is not None).count(True) != 1:
+            raise DecodeError("a result has either predictions, an output or an error", found.data)
         return cls(
             job=JobId.parse(found.text("job")),
             name=found.text("name"),
@@ -185,4 +197,5 @@ class Result:
             submitted_at=found.time("submitted_at"),
             started_at=found.time("started_at"),
             finished_at=found.time("finished_at"),
+            output=output,
         )

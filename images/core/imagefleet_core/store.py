@@ -6,9 +6,9 @@ input bucket and finished once its result is in the results bucket.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from typing import IO, TYPE_CHECKING, Any, Protocol
+import time
+from collections.abc import Callable, Iterator
+from typing import IO, TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -16,14 +16,16 @@ from imagefleet_core import keys
 from imagefleet_core.aws import error_code, explained
 from imagefleet_core.errors import ObjectMissing, ObjectTooLarge
 from imagefleet_core.jobs import JobId, Result, Status
+from imagefleet_core.objects import Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# A result is under 1 KiB; what a processor adds to it may make it larger, but never this large.
+MAX_RESULT_BYTES = 8 * 1024 * 1024
+
 _MISSING = {"NoSuchKey", "404"}
-# What S3 answers where a conditional write finds the object there, or another write under way.
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-_EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict"}
+_EXISTS = {"PreconditionFailed", "412"}
 
 
 class Store(Protocol):
@@ -32,8 +34,16 @@ class Store(Protocol):
     def put_image(self, key: str, body: bytes | IO[bytes], content_type: str) -> None:
         """Keep an uploaded image under `key`."""
 
-    def get_image(self, key: str, max_bytes: int) -> bytes:
-        """Return an image's bytes; raises `ObjectMissing` or `ObjectTooLarge`."""
+    def get_image(
+        self, key: str, max_bytes: int, admit: Callable[[int], None] | None = None
+    ) -> bytes:
+        """Return an image's bytes; raises `ObjectMissing` or `ObjectTooLarge`.
+
+        Args:
+            admit: called at most once, with the image's size in bytes, before any of it is read;
+                it may wait until there is room, or raise. Where the size isn't known beforehand
+                it is told `max_bytes`.
+        """
 
     def delete_image(self, key: str) -> None:
         """Forget an image; one that is not there is no error."""
@@ -59,33 +69,51 @@ class Store(Protocol):
 
 
 class S3Store:
-    """The store on S3."""
+    """The store on S3.
 
-    def __init__(self, s3: S3Client, *, input_bucket: str, results_bucket: str) -> None:
+    Args:
+        pause: waits for so many seconds before a call is tried again.
+    """
+
+    def __init__(
+        self,
+        s3: S3Client,
+        *,
+        input_bucket: str,
+        results_bucket: str,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._s3 = s3
+        self._objects = Objects(s3, pause)
         self._input = input_bucket
         self._results = results_bucket
 
     def put_image(self, key: str, body: bytes | IO[bytes], content_type: str) -> None:
         """Keep an uploaded image under `key`."""
         with explained(f"storing {key}"):
-            self._s3.put_object(Bucket=self._input, Key=key, Body=body, ContentType=content_type)
+            self._objects.put(self._input, key, body, content_type)
 
-    def get_image(self, key: str, max_bytes: int) -> bytes:
+    def get_image(
+        self, key: str, max_bytes: int, admit: Callable[[int], None] | None = None
+    ) -> bytes:
         """Return an image's bytes; raises `ObjectMissing` or `ObjectTooLarge`."""
         with explained(f"fetching {key}"):
             try:
-                answer = self._s3.get_object(Bucket=self._input, Key=key)
+                reply = self._objects.get(self._input, key)
             except ClientError as error:
                 if error_code(error) in _MISSING:
                     raise ObjectMissing(f"the image {key} is not in {self._input}") from error
                 raise
-            with closing(answer["Body"]) as body:
-                if answer["ContentLength"] > max_bytes:
-                    raise ObjectTooLarge(
-                        f"{answer['ContentLength']:,} bytes; at most {max_bytes:,} are accepted"
-                    )
-                return body.read()
+            with reply:
+                size = reply.length
+                if size is not None and size > max_bytes:
+                    raise ObjectTooLarge(f"{size:,} bytes; at most {max_bytes:,} are accepted")
+                if admit:
+                    admit(max_bytes if size is None else size)
+                data = reply.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise ObjectTooLarge(f"at most {max_bytes:,} bytes are accepted")
+        return data
 
     def delete_image(self, key: str) -> None:
         """Forget an image; one that is not there is no error."""
@@ -94,33 +122,23 @@ class S3Store:
 
     def put_result(self, result: Result) -> bool:
         """Keep a result; return whether it now is the one that counts."""
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if result.status is Status.FAILED else {}
+        key, body = keys.result_key(result.job), result.encode().encode()
+        only_new = result.status is Status.FAILED
         with explained(f"storing the result of {result.job}"):
             try:
-                self._s3.put_object(
-                    Bucket=self._results,
-                    Key=keys.result_key(result.job),
-                    Body=result.encode().encode(),
-                    ContentType="application/json",
-                    **condition,
-                )
+                self._objects.put(self._results, key, body, "application/json", only_new=only_new)
             except ClientError as error:
-                if condition and error_code(error) in _EXISTS:
-                    return False
-                raise
+                if not only_new or error_code(error) not in _EXISTS:
+                    raise
+                # It may be there from this very call: a try whose answer was lost did its work.
+                return self._result_body(key) == body
             return True
 
     def get_result(self, job: JobId) -> Result | None:
         """Return a job's result, or None while it has none; raises `DecodeError`."""
         with explained(f"fetching the result of {job}"):
-            try:
-                answer = self._s3.get_object(Bucket=self._results, Key=keys.result_key(job))
-            except ClientError as error:
-                if error_code(error) in _MISSING:
-                    return None
-                raise
-            with closing(answer["Body"]) as body:
-                return Result.decode(body.read())
+            body = self._result_body(keys.result_key(job))
+        return None if body is None else Result.decode(body)
 
     def image_names(self, batch: str) -> dict[int, str]:
         """Return the safe file names of a batch's images by their numbers."""
@@ -137,11 +155,20 @@ class S3Store:
         for bucket in (self._input, self._results):
             with explained(f"looking for the bucket {bucket}"):
                 try:
-                    self._s3.head_bucket(Bucket=bucket)
+                    self._objects.look(bucket)
                 except ClientError as error:
                     if error_code(error) in _MISSING:  # a HEAD has no body to say NoSuchBucket in
                         error.response["Error"]["Code"] = "NoSuchBucket"
                     raise
+
+    def _result_body(self, key: str) -> bytes | None:
+        try:
+            with self._objects.get(self._results, key) as reply:
+                return reply.read(MAX_RESULT_BYTES)
+        except ClientError as error:
+            if error_code(error) in _MISSING:
+                return None
+            raise
 
     def _list(self, bucket: str, batch: str) -> Iterator[str]:
         pages = self._s3.get_paginator("list_objects_v2")

@@ -16,8 +16,8 @@ import structlog
 from imagefleet_core import logs
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_core.queues import SqsQueues
 from imagefleet_core.settings import SettingsError, describe, load
+from imagefleet_core.sqs import SqsQueues
 from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.loop import Loop
 from imagefleet_scaler.providers.choose import choose_provider

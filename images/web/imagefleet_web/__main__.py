@@ -13,8 +13,8 @@ from flask import Flask
 from imagefleet_core import logs, settings
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_core.queues import SqsQueues
 from imagefleet_core.settings import SettingsError
+from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.store import S3Store
 from imagefleet_web.app import create_app
 from imagefleet_web.server import IDLE_CONNECTIONS, SPARE_THREADS, Server, listen

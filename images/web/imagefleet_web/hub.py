@@ -7,7 +7,7 @@ janitor, a request that read it. A waiting thread is parked until a result is to
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -15,9 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from imagefleet_core.jobs import JobId, Result, Status
-
-# About 2 KiB each.
-REMEMBERED = 4096
+from imagefleet_web.recent import REMEMBERED, Recent
 
 
 class Hub:
@@ -25,27 +23,24 @@ class Hub:
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
         self._lock = Lock()
-        self._remembered = remembered
-        self._results: OrderedDict[JobId, Result] = OrderedDict()
+        self._recent = Recent(remembered)
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
         self._closed = False
 
     def publish(self, result: Result) -> None:
         """Tell a result to those who wait for it; telling it twice is harmless."""
         with self._lock:
-            known = self._results.get(result.job)
-            if known is None or known.status is Status.FAILED:  # as in the store, a label stays
-                self._results[result.job] = result
-            self._results.move_to_end(result.job)
-            while len(self._results) > self._remembered:
-                self._results.popitem(last=False)
+            known = self._recent.get(result.job)
+            if known is not None and known.status is Status.DONE:  # as in the store, it stays
+                result = known
+            self._recent.put(result)
             for watch in self._watches.get(result.job.batch, ()):
-                watch.tell(self._results[result.job])
+                watch.tell(result)
 
     def recall(self, job: JobId) -> Result | None:
         """Return a result that became known lately."""
         with self._lock:
-            return self._results.get(job)
+            return self._recent.get(job)
 
     def watch(self, batch: str, numbers: Iterable[int]) -> Watch:
         """Return a watch on some jobs of a batch; what is known already is told at once."""
@@ -74,7 +69,7 @@ class Hub:
             if self._closed:
                 watch.tell(None)
             for number in list(watch.missing):
-                if result := self._results.get(JobId(watch.batch, number)):
+                if result := self._recent.get(JobId(watch.batch, number)):
                     watch.tell(result)
 
     def remove(self, watch: Watch) -> None:

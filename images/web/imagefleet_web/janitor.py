@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from imagefleet_core.errors import DecodeError, QueueMissing, Unavailable
+from imagefleet_core.errors import DecodeError, ImagefleetError, QueueMissing, Unavailable
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import Failure, Request, Result
 from imagefleet_core.queues import MAX_WAIT_S, Message, Queues
@@ -40,13 +40,31 @@ class Janitor:
         self._process = process
 
     def turn(self) -> float:
-        """Fail the images of the dead letters that arrive; return seconds until the next turn."""
-        for message in self._dead_letters.receive(wait_s=MAX_WAIT_S, visibility_s=VISIBILITY_S):
-            for request in _decode(message):
+        """Fail the images of the dead letters that arrive; return seconds until the next turn.
+
+        Raises:
+            Unavailable: some letters could not be answered. They come again, the others are gone.
+        """
+        letters = self._dead_letters.receive(wait_s=MAX_WAIT_S, visibility_s=VISIBILITY_S)
+        kept = sum(not self._answered(letter) for letter in letters)
+        if kept:
+            raise Unavailable(f"{kept} of {len(letters)} dead letters are left for later")
+        return 0
+
+    def _answered(self, letter: Message) -> bool:
+        """Answer one letter and delete it; return whether that went well."""
+        try:
+            for request in _decode(letter):
                 self._fail(request)
             # Last: a process that ends before leaves the letter to another one.
-            self._dead_letters.delete([message.receipt])
-        return 0
+            self._dead_letters.delete([letter.receipt])
+        except ImagefleetError as error:
+            log.warning("dead letter not answered yet", reason=str(error))
+            return False
+        except Exception:
+            log.exception("dead letter can't be answered", data=letter.body)
+            return False
+        return True
 
     def _fail(self, request: Request) -> None:
         now = datetime.now(UTC)

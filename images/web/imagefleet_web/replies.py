@@ -1,7 +1,7 @@
 """This process's own replies queue: made, kept alive, read, removed at exit.
 
-Each process has one, so none takes another's replies. A reply is the encoded result itself, and
-only a hint: losing one costs time and nothing else.
+Each process has one, so none takes another's replies. A reply is the result itself, or tells that
+it is in the store, and is only a hint: losing one costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Callable
 
 import structlog
 
+from imagefleet_core import replies
 from imagefleet_core.errors import DecodeError, QueueMissing, Unavailable
-from imagefleet_core.jobs import Result
-from imagefleet_core.queues import MAX_WAIT_S, Queues
+from imagefleet_core.jobs import JobId, Result
+from imagefleet_core.queues import MAX_WAIT_S, Message, Queues
 from imagefleet_web import leftovers
 from imagefleet_web.hub import Hub
+from imagefleet_web.results import Results
 
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ class Replies:
         self,
         queues: Queues,
         hub: Hub,
+        results: Results,
         *,
         prefix: str,
         name: str,
@@ -41,6 +44,7 @@ class Replies:
         self._queues = queues
         self._queue = queues.open(name)
         self._hub = hub
+        self._results = results
         self._prefix = prefix
         self.name = name
         self._clock = clock
@@ -53,11 +57,12 @@ class Replies:
         except QueueMissing:
             self._make()
             return 0
-        for message in messages:
-            try:
-                self._hub.publish(Result.decode(message.body))
-            except DecodeError as error:
-                log.warning("reply can't be read", reason=str(error), data=error.data)
+        told = [self._read(message) for message in messages]
+        for reply in told:
+            if isinstance(reply, Result):
+                self._hub.publish(reply)
+        if stored := [reply for reply in told if isinstance(reply, JobId)]:
+            self._results.fetch(stored)
         if messages:
             self._queue.delete([message.receipt for message in messages])
         return 0
@@ -78,6 +83,13 @@ class Replies:
             self._queues.remove(self.name)
         except Unavailable as error:  # the other processes see to it
             log.info("replies queue left behind", queue=self.name, reason=str(error))
+
+    def _read(self, message: Message) -> Result | JobId | None:
+        try:
+            return replies.decode(message.body)
+        except DecodeError as error:
+            log.warning("reply can't be read", reason=str(error), data=error.data)
+            return None
 
     def _make(self) -> None:
         if not self._removed:

@@ -76,6 +76,11 @@ class Results:
         found = self._store.result_numbers(batch).intersection(numbers)
         return bool(self._get(batch, found))
 
+    def fetch(self, jobs: Iterable[JobId]) -> None:
+        """Publish results that are known to be in the store."""
+        for _ in self._pool.map(self._fetch, jobs):
+            pass
+
     def wait(self, standing: Standing, seconds: float) -> None:
         """Add the results of the pending jobs as they arrive, for up to `seconds`."""
         deadline = time.monotonic() + seconds

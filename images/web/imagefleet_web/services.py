@@ -63,7 +63,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
     hub = Hub()
     results = Results(hub, store, pool)
     prefix = settings.replies_prefix
-    replies = Replies(queues, hub, prefix=prefix, name=prefix + process)
+    replies = Replies(queues, hub, results, prefix=prefix, name=prefix + process)
     janitor = Janitor(
         queues, store, hub, dead_letters=settings.dead_letter_queue, process=f"web-{process}"
     )

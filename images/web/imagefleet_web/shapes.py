@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,6 +38,7 @@ def job(job: JobId, name: str, result: Result | None) -> Json:
             "label": None,
             "score": None,
             "top": None,
+            "output": None,
             "error": None,
             "model": None,
             "submitted_at": submitted_at and format_time(submitted_at),
@@ -50,6 +52,7 @@ def job(job: JobId, name: str, result: Result | None) -> Json:
         "label": result.label,
         "score": result.score,
         "top": [{"label": each.label, "score": each.score} for each in result.top],
+        "output": result.output,
         "error": error and {"code": error.code, "message": error.message},
         "model": result.model or None,
         "submitted_at": format_time(result.submitted_at),
@@ -86,14 +89,21 @@ def summary(standing: Standing) -> Json:
 
 
 def lines(jobs: Iterable[Json]) -> str:
-    """Return one line a job: its label, or `error: …` or `pending: …`."""
+    """Return one line a job: its answer, or `error: …` or `pending: …`."""
     return "".join(f"{_line(each)}\n" for each in jobs)
+
+
+def answer(job: Json) -> str:
+    """Return what became of a job that is done, in a line: its label, or its output as JSON."""
+    if job["output"] is None:
+        return str(job["label"])
+    return json.dumps(job["output"], ensure_ascii=False, separators=(",", ":"))
 
 
 def _line(job: Json) -> str:
     match job["status"]:
         case "done":
-            return str(job["label"])
+            return answer(job)
         case "pending":
             return f"pending: {job['url']}"
     return f"error: {job['error']['message']}"

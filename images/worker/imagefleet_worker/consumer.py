@@ -11,6 +11,7 @@ from imagefleet_core.inbox import decode_requests
 from imagefleet_core.queues import BATCH, Message, Queue
 from imagefleet_worker.leases import Leases
 from imagefleet_worker.outage import Outage
+from imagefleet_worker.pressure import LOOK_S, relieve
 from imagefleet_worker.stage import Stage
 from imagefleet_worker.work import Image
 
@@ -28,6 +29,7 @@ class Consumer:
 
     Args:
         fetching: where the images begin their way.
+        pressed: says what runs short, if anything does.
         wait_s: how long a receive waits for the first message, 0 to 20.
         visibility_s: how long a message stays hidden unless its lease is extended.
         clock: seconds that only go forward.
@@ -39,6 +41,7 @@ class Consumer:
         leases: Leases,
         fetching: Stage[Image],
         *,
+        pressed: Callable[[], str],
         wait_s: int,
         visibility_s: int,
         clock: Callable[[], float],
@@ -46,20 +49,29 @@ class Consumer:
         self._queue = queue
         self._leases = leases
         self._fetching = fetching
+        self._pressed = pressed
         self._wait_s = wait_s
         self._visibility_s = visibility_s
         self._outage = Outage("receiving requests", clock)
 
     def turn(self) -> float:
-        """Receive up to ten messages if there is room; return the seconds to pause after it."""
-        if self._leases.wait_for_room(BATCH, ROOM_WAIT_S):
-            try:
-                messages = self._queue.receive(wait_s=self._wait_s, visibility_s=self._visibility_s)
-            except (Unavailable, QueueMissing) as error:
-                return self._outage.failed(error)
-            self._outage.answered()
-            for message in messages:
-                self._take(message)
+        """Receive if there is room for more; return the seconds to pause after it."""
+        if self._pressed():
+            relieve(self._fetching, self._leases)
+            return LOOK_S
+        room = self._leases.wait_for_room(ROOM_WAIT_S)
+        return self._receive(min(room, BATCH)) if room else 0.0
+
+    def _receive(self, at_most: int) -> float:
+        try:
+            messages = self._queue.receive(
+                wait_s=self._wait_s, visibility_s=self._visibility_s, at_most=at_most
+            )
+        except (Unavailable, QueueMissing) as error:
+            return self._outage.failed(error)
+        self._outage.answered()
+        for message in messages:
+            self._take(message)
         return 0.0
 
     def _take(self, message: Message) -> None:

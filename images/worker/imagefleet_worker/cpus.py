@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from imagefleet_worker.cgroup import read, v1_folders, v2_folders
 
 
 def usable_cpus(root: Path = Path("/")) -> int:
@@ -29,42 +31,11 @@ def _affinity() -> int:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Yield the CPUs each cgroup around this process grants."""
-    base = root / "sys/fs/cgroup"
-    for controllers, own in _cgroups(root / "proc/self/cgroup"):
-        for around in (own, *own.parents):
-            folder = PurePosixPath(*around.parts[1:])
-            if not controllers:
-                yield from _v2_quota(base / folder)
-            elif "cpu" in controllers.split(","):
-                yield from _v1_quota(base / controllers / folder)
-                yield from _v1_quota(base / "cpu" / folder)
-
-
-def _cgroups(file: Path) -> list[tuple[str, PurePosixPath]]:
-    """Return the controllers and path of each hierarchy; v2 names no controllers.
-
-    Inside a container the path may be the host's; the walk to the root meets the quota anyway.
-    """
-    lines = (line.split(":", 2) for line in _read(file).splitlines())
-    return [(parts[1], PurePosixPath(parts[2])) for parts in lines if len(parts) == 3]
-
-
-def _v2_quota(folder: Path) -> Iterator[float]:
-    match _read(folder / "cpu.max").split():
-        case [quota, period] if quota != "max":
+    for folder in v2_folders(root):
+        match read(folder / "cpu.max").split():
+            case [quota, period] if quota != "max":
+                yield int(quota) / int(period)
+    for folder in v1_folders(root, "cpu"):
+        quota, period = read(folder / "cpu.cfs_quota_us"), read(folder / "cpu.cfs_period_us")
+        if quota and period and int(quota) > 0:
             yield int(quota) / int(period)
-
-
-def _v1_quota(folder: Path) -> Iterator[float]:
-    quota = _read(folder / "cpu.cfs_quota_us").strip()
-    period = _read(folder / "cpu.cfs_period_us").strip()
-    if quota and period and int(quota) > 0:
-        yield int(quota) / int(period)
-
-
-def _read(file: Path) -> str:
-    """Return a file's text, empty if it can't be read: then there is no such limit."""
-    try:
-        return file.read_text()
-    except OSError:
-        return ""

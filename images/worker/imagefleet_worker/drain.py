@@ -15,30 +15,32 @@ class Stop:
     """Whether the worker is to stop: SIGTERM or Ctrl-C asks for it, a second one insists."""
 
     def __init__(self) -> None:
-        self._asked = 0
+        self._asked = False
+        self._signals = 0
 
     def on_signals(self) -> None:
         """Listen to SIGTERM and SIGINT from now on."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, self.signalled)
 
     def ask(self) -> None:
-        """Ask the worker to stop."""
-        self._asked += 1
+        """Ask the worker to stop; only signals can insist."""
+        self._asked = True
 
     @property
     def asked(self) -> bool:
         """Whether the worker is to take no more."""
-        return self._asked > 0
+        return self._asked or self._signals > 0
 
     @property
     def at_once(self) -> bool:
         """Whether there is no time to finish anything."""
-        return self._asked > 1
+        return self._signals > 1
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def signalled(self, _number: int, _frame: FrameType | None = None) -> None:
+        """Take note of a signal."""
         # A handler may interrupt any instruction: logging or locking here could wait for itself.
-        self.ask()
+        self._signals += 1
 
 
 def drain(

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import structlog
 
+from imagefleet_core import replies
 from imagefleet_core.errors import QueueMissing, Unavailable
 from imagefleet_core.jobs import Result
 from imagefleet_core.queues import BATCH, Queue, Queues
@@ -89,14 +90,14 @@ class Finishing:
             (self.replying if told else self.deleting).put([image])
 
     def _reply(self, images: list[Finished]) -> None:
-        replies = defaultdict(list)
+        bodies = defaultdict(list)
         for image in images:
-            replies[image.request.reply_to or ""].append(image.result.encode())
-        for name, bodies in replies.items():
+            bodies[image.request.reply_to or ""].append(replies.encode(image.result))
+        for name, told in bodies.items():
             try:
-                self._reply_queue(name).send(bodies)
+                self._reply_queue(name).send(told)
             except (Unavailable, QueueMissing) as error:
-                log.warning("replies were not sent", replies=len(bodies), reason=str(error))
+                log.warning("replies were not sent", replies=len(told), reason=str(error))
         self.deleting.put(images)
 
     def _delete(self, images: list[Finished]) -> None:

@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, told from how they begin and never from a name."""
+"""Why a file is no picture: what else it is, or that its end is missing."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import re
 from typing import Literal
 
 from imagefleet_core.errors import ImagefleetError
+from imagefleet_core.formats import NAMES, recognise
 
 Code = Literal[
-    "empty_file", "not_an_image", "unsupported_format", "too_many_pixels", "truncated", "corrupt"
+    "empty_file",
+    "not_an_image",
+    "unsupported_format",
+    "too_many_pixels",
+    "too_much_memory",
+    "truncated",
+    "corrupt",
+    "decode_timeout",
+    "decoder_crashed",
 ]
 
-ACCEPTED = "JPEG, PNG, WebP, GIF, BMP or TIFF"
-
-# How each format's files begin. A JPEG that holds several pictures (MPO) begins as any other.
-_BEGINNINGS = {
-    "JPEG": rb"\xff\xd8\xff",
-    "PNG": rb"\x89PNG\r\n\x1a\n",
-    "WebP": rb"RIFF....WEBP",
-    "GIF": rb"GIF8[79]a",
-    "BMP": rb"BM",
-    "TIFF": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
-}
+ACCEPTED = f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
 
 # Files that people send for pictures and that this project doesn't open.
 _OTHERS = {
@@ -57,9 +56,9 @@ def identify(data: bytes) -> str:
     """
     if not data:
         raise BadImageError("empty_file", "The file is empty.")
-    if name := _match(_BEGINNINGS, data):
+    if name := recognise(data):
         return name
-    if name := _match(_OTHERS, data):
+    if name := _other(data):
         raise BadImageError(
             "unsupported_format", f"{name} files are not supported; send {ACCEPTED}."
         )
@@ -91,7 +90,7 @@ def _tiff_ends_early(data: bytes) -> bool:
     return len(data) < start + 2 + 12 * entries
 
 
-def _match(patterns: dict[str, bytes], data: bytes) -> str | None:
+def _other(data: bytes) -> str | None:
     beginning = data[:_BEGINNING_BYTES]
-    matches = (name for name, begin in patterns.items() if re.match(begin, beginning, re.DOTALL))
+    matches = (name for name, begin in _OTHERS.items() if re.match(begin, beginning, re.DOTALL))
     return next(matches, None)

@@ -14,7 +14,7 @@ import structlog
 
 from imagefleet_core.errors import QueueMissing, Unavailable
 from imagefleet_core.jobs import JobId
-from imagefleet_core.queues import Message, Queue
+from imagefleet_core.queues import BATCH, Message, Queue
 from imagefleet_worker.outage import Outage
 
 # Whatever is held for longer hangs, or waits for what only this worker can't reach: the message
@@ -44,12 +44,17 @@ class Leases:
     Args:
         queue: where the messages came from.
         visibility_s: how long a message stays hidden after it was received or extended.
-        most: how many images may be held at once.
+        most: tells how many images may be held at once.
         clock: seconds that only go forward.
     """
 
     def __init__(
-        self, queue: Queue, *, visibility_s: int, most: int, clock: Callable[[], float]
+        self,
+        queue: Queue,
+        *,
+        visibility_s: int,
+        most: Callable[[], int],
+        clock: Callable[[], float],
     ) -> None:
         self._queue = queue
         self._visibility_s = visibility_s
@@ -82,10 +87,17 @@ class Leases:
         with self._changed:
             return 0.0 if self._ends else self._clock() - self._idle_since
 
-    def wait_for_room(self, images: int, wait_s: float) -> bool:
-        """Return whether `images` more may be held, waiting up to `wait_s` for it."""
+    def wait_for_room(self, wait_s: float) -> int:
+        """Return how many images more may be held, waiting up to `wait_s` for there to be any.
+
+        It's worth a call only if there is room for ten, or for half of all where that is less.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: self._held() + images <= self._most, wait_s)
+            most = self._most()
+            worth = max(1, min(BATCH, most // 2))
+            self._changed.wait_for(lambda: most - self._held() >= worth, wait_s)
+            room = most - self._held()
+            return room if room >= worth else 0
 
     def finish(self, delivery: Delivery, job: JobId) -> bool:
         """Take note of a result; return whether the message may be deleted now."""

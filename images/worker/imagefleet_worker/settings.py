@@ -22,18 +22,38 @@ class WorkerSettings(Settings):
         "names this worker in results and reports, unless given by host and process",
         pattern=r"[A-Za-z0-9._-]{1,80}",
     )
+    processor: str = setting(
+        "",
+        "the class that works on images, as package.module:Class; the classifier unless given",
+        pattern=r"[A-Za-z_][\w.]*:[A-Za-z_]\w*",
+    )
     runtime: str = setting("openvino", "what runs the network", one_of=("openvino", "torch"))
     model_dir: str = setting("", "folder of the exported network, the package's own unless given")
+    model_cache: str = setting("", "folder of the compiled network, if one is kept")
     threads: int = setting(
         0, "threads of the network, 0 for as many as this process has CPUs", at_least=0
     )
     io_threads: int = setting(
         8, "images that are fetched, and results that are stored, at once", at_least=1, at_most=64
     )
-    max_in_flight: int = setting(30, "images held at once", at_least=10, at_most=1000)
-    max_batch: int = setting(4, "images classified at once", at_least=1, at_most=256)
+    decoders: int = setting(
+        0, "images decoded at once, 0 for as many as this process has CPUs", at_least=0, at_most=256
+    )
+    max_in_flight: int = setting(
+        200, "images held at once; fewer, if they take longer than a second", at_least=2
+    )
+    max_batch: int = setting(4, "images processed at once", at_least=1, at_most=256)
     max_file_bytes: int = setting(20 * MIB, "bytes of one image file", at_least=1)
     max_pixels: int = setting(50_000_000, "pixels of one image, width times height", at_least=1)
+    decode_limit_s: float = setting(30, "seconds that decoding one image may take", at_least=1)
+    memory_mb: int = setting(
+        0,
+        "MiB for files and pixels in memory, 0 for half of what there is, but at most 1024",
+        at_least=0,
+    )
+    process_limit_s: float = setting(
+        60, "seconds that processing one batch may take", at_least=1, at_most=120
+    )
     receive_wait_s: int = setting(
         5, "seconds a long poll waits; a stop may take as long", at_least=0, at_most=20
     )
@@ -43,6 +63,9 @@ class WorkerSettings(Settings):
     drain_s: float = setting(25, "seconds a stop may take to finish what is held", at_least=0)
     idle_exit_s: float = setting(
         0, "seconds without work after which the worker ends, 0 for never", at_least=0
+    )
+    instance_metadata: str = setting(
+        "", "where to watch for the end of this EC2 instance; http://169.254.169.254 on EC2"
     )
     heartbeat_file: str = setting(
         "", "file touched while all is well, one in the temporary folder unless given"

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from imagefleet_core.errors import Unavailable
+from imagefleet_core.errors import ImagefleetError, Unavailable
 from imagefleet_worker.outage import Outage, pause_s
 
 log = structlog.get_logger()
@@ -69,12 +69,23 @@ class Stage(Generic[T]):
         self._changed = threading.Condition()
         self._began: dict[int, float] = {}
         self._busy_s = 0.0
+        self._moved_at = clock()
 
     def put(self, items: Iterable[T]) -> None:
         """Let `items` wait for their turn."""
         with self._changed:
+            if not self._inbox and not self._began:
+                self._moved_at = self._clock()
             self._inbox.extend(_Waiting(item) for item in items)
             self._changed.notify()
+
+    def take_back(self) -> list[T]:
+        """Return all that wait, for the first time or again; none of them is handled any more."""
+        with self._changed:
+            waiting = [each.item for each in (*self._inbox, *self._later)]
+            self._inbox.clear()
+            self._later.clear()
+            return waiting
 
     def turn(self, wait_s: float = 0.0) -> bool:
         """Handle what is ready, waiting up to `wait_s` for it; return whether anything was."""
@@ -94,6 +105,14 @@ class Stage(Generic[T]):
     def longest_turn_s(self) -> float:
         """Return for how long the oldest turn now under way has been going on."""
         return max((self._clock() - began for began in list(self._began.values())), default=0.0)
+
+    def stuck_s(self) -> float:
+        """Return for how long nothing has come of what waits or is worked on, 0 without any.
+
+        What waits for AWS to answer again is not counted: that is no fault of the stage.
+        """
+        has_input = bool(self._inbox or self._began)
+        return self._clock() - self._moved_at if has_input else 0.0
 
     def _take(self, wait_s: float) -> list[_Waiting[T]]:
         with self._changed:
@@ -120,9 +139,10 @@ class Stage(Generic[T]):
         try:
             self._try(batch)
         finally:
-            took_s = self._clock() - self._began.pop(me)
+            now = self._clock()
             with self._changed:
-                self._busy_s += took_s
+                self._busy_s += now - self._began.pop(me)
+                self._moved_at = now
 
     def _try(self, batch: list[_Waiting[T]]) -> None:
         try:
@@ -136,7 +156,13 @@ class Stage(Generic[T]):
                 for each in batch:
                     self._try([each])
             else:
-                log.exception("an image could not be worked on", doing=self.name, error=str(error))
+                log.error(  # noqa: TRY400
+                    "an image could not be worked on",
+                    doing=self.name,
+                    reason=str(error),
+                    # Errors of our own say all there is to say.
+                    exc_info=not isinstance(error, ImagefleetError),
+                )
                 self._spoil(batch[0].item)
 
     def _postpone(self, batch: list[_Waiting[T]]) -> None:

@@ -1,29 +1,33 @@
-"""What happens before the first message is taken: the network is loaded, AWS is looked for.
+"""What happens before the first message is taken: the children start, AWS is looked for.
 
-Neither is imported before it's needed, and the two are done at once: a worker that starts is
-what somebody's image is waiting for.
+Both at once, and nothing is imported before it's needed: a worker that starts is what somebody's
+image is waiting for.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from imagefleet_core.errors import Misconfigured, Unavailable
+from imagefleet_worker.container_memory import usable_memory
 from imagefleet_worker.cpus import usable_cpus
+from imagefleet_worker.decoders import Decoders
 from imagefleet_worker.drain import TICK_S, Stop
+from imagefleet_worker.memory import share_out
 from imagefleet_worker.outage import Outage
+from imagefleet_worker.pipeline import Tools
+from imagefleet_worker.runners import Runner
 from imagefleet_worker.settings import WorkerSettings
+from imagefleet_worker.worker import Worker
 
 if TYPE_CHECKING:
     from imagefleet_core.queues import Queues
     from imagefleet_core.store import Store
-    from imagefleet_worker.classifiers import Classifier
 
 # How long AWS is waited for: a worker may start a little before its emulator or its network.
 PATIENCE_S = 60.0
@@ -37,46 +41,50 @@ def run(settings: WorkerSettings, stop: Stop) -> None:
     """Start a worker and let it work until it's told to stop.
 
     Raises:
-        ModelError: the network can't be loaded; no message was touched.
-        ImagefleetError: AWS, a bucket or the queue of requests isn't there.
+        ChildLost: the network or the user's image function can't be used; no message was touched.
+        ImagefleetError: AWS, a bucket or the queue of requests isn't there; or the worker was of
+            no use any more.
     """
     began = time.monotonic()
     cpus = usable_cpus()
-    # OpenVINO gives the thread that loads it a signal stack of its own, and may free that early:
-    # it must not be the thread that takes our signals.
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(load_classifier, settings, cpus)
+    memory = share_out(settings.memory_mb, usable_memory())
+    with (
+        Runner(limit_s=settings.process_limit_s) as runner,
+        Decoders(
+            count=settings.decoders or cpus,
+            max_pixels=settings.max_pixels,
+            limit_s=settings.decode_limit_s,
+            memory_bytes=memory.decoding,
+        ) as decoders,
+    ):
         store, queues = connect(settings)
         await_aws(settings, store, queues, stop, clock=time.monotonic, pause=time.sleep)
-        classifier = loading.result()
-    from imagefleet_worker.worker import Worker
-
-    log.info(
-        "the worker is ready",
-        worker=settings.worker,
-        model=classifier.model,
-        runtime=settings.runtime,
-        cpus=cpus,
-        after_s=round(time.monotonic() - began, 2),
-    )
-    Worker(settings, store, queues, classifier, stop, cpus=cpus).run()
+        processor = runner.await_ready()
+        decoders.await_ready()
+        tools = Tools(
+            name=processor.name,
+            recipe=processor.recipe,
+            decode=partial(decoders.decode, recipe=processor.recipe),
+            decoders=settings.decoders or cpus,
+            process=runner.process,
+            memory=memory,
+        )
+        worker = Worker(settings, store, queues, tools, stop, image_s=processor.image_s)
+        log.info(
+            "the worker is ready",
+            worker=settings.worker,
+            model=processor.name,
+            cpus=cpus,
+            after_s=round(time.monotonic() - began, 2),
+        )
+        worker.run()
     log.info("the worker has stopped")
-
-
-def load_classifier(settings: WorkerSettings, cpus: int) -> Classifier:
-    """Return the network, warm; raises `ModelError`."""
-    from imagefleet_worker import classifiers
-
-    folder = Path(settings.model_dir) if settings.model_dir else classifiers.PACKAGED_MODEL
-    classifier = classifiers.load(settings.runtime, folder, settings.threads or cpus)
-    classifier.warm_up()
-    return classifier
 
 
 def connect(settings: WorkerSettings) -> tuple[Store, Queues]:
     """Return the store and the queues, with a connection for every thread."""
     from imagefleet_core.aws import Aws
-    from imagefleet_core.queues import SqsQueues
+    from imagefleet_core.sqs import SqsQueues
     from imagefleet_core.store import S3Store
 
     aws = Aws(attempts=AWS_ATTEMPTS)

@@ -101,6 +101,10 @@ class Reporter:
         self._told: WorkerState | None = None
         self._due_at = 0.0
 
+    def service_s(self) -> float:
+        """Return the seconds one image keeps the worker busy, 0 before the first."""
+        return self._service.seconds()
+
     def turn(self) -> float:
         """Report if there is news or it is time; return the seconds to pause after it."""
         self._service.update(self._loads(), self._tally.done)
@@ -119,7 +123,7 @@ class Reporter:
             in_flight=self._held(),
             done=self._tally.done,
             failed=self._tally.failed,
-            service_s=self._service.seconds(),
+            service_s=self.service_s(),
         )
         try:
             self._queue.send([report.encode()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,8 +11,7 @@ from imagefleet_core.jobs import Request, Result
 from imagefleet_worker.leases import Delivery
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from imagefleet_worker.recipe import Picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,11 +23,21 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded(Image):
-    """An image with its pixels, uint8 of the classifier's (side, side, 3)."""
+class Fetched(Image):
+    """An image's file, and the memory it takes."""
 
     started_at: datetime
-    pixels: NDArray[np.uint8]
+    data: bytes
+    memory: ExitStack
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded(Image):
+    """An image's pixels as the processor's recipe wants them, and the memory they take."""
+
+    started_at: datetime
+    picture: Picture
+    memory: ExitStack
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
 
+from imagefleet_core.errors import ImagefleetError
+from imagefleet_core.jobs import Result
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
 from imagefleet_core.telemetry import WorkerState
 from imagefleet_worker import loops
-from imagefleet_worker.classifiers import Classifier
 from imagefleet_worker.consumer import Consumer
-from imagefleet_worker.decode import decode
 from imagefleet_worker.drain import TICK_S, Stop, drain
 from imagefleet_worker.finishing import GATHER_S, Finishing
 from imagefleet_worker.heartbeat import Heartbeat
+from imagefleet_worker.instance_metadata import Notices
 from imagefleet_worker.leases import Leases
-from imagefleet_worker.pipeline import Pipeline
+from imagefleet_worker.pipeline import Pipeline, Tools
+from imagefleet_worker.prefetch import prefetch
+from imagefleet_worker.pressure import Pressure
+from imagefleet_worker.pulse import Pulses
 from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.stage import Stage
+from imagefleet_worker.streak import Streak
 from imagefleet_worker.telemetry import Reporter, Tally
 from imagefleet_worker.work import Image
 
@@ -32,7 +39,14 @@ STAGE_WAIT_S = 1.0
 # What giving back and the last report may take, as AWS may not answer.
 FAREWELL_S = 4.0
 
+# Memory or disk that run short for so long though nothing is held won't come back by themselves.
+PRESSED_S = 300.0
+
 log = structlog.get_logger()
+
+
+class Stuck(ImagefleetError):
+    """The worker is beyond help; another process in its place may do better."""
 
 
 class Worker:
@@ -41,7 +55,8 @@ class Worker:
     Every part takes turns, so tests can run it without a thread.
 
     Args:
-        cpus: how many images are decoded at once.
+        tools: what works on the images, and the memory it may take.
+        image_s: seconds an image will take, as far as is known before the first; 0 if nothing is.
         clock: seconds that only go forward.
         gather_s: how long replies wait for more of them.
     """
@@ -51,23 +66,24 @@ class Worker:
         settings: WorkerSettings,
         store: Store,
         queues: Queues,
-        classifier: Classifier,
+        tools: Tools,
         stop: Stop,
         *,
-        cpus: int,
+        image_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         gather_s: float = GATHER_S,
     ) -> None:
         self._settings = settings
         self._stop = stop
         self._clock = clock
+        self._image_s = image_s
+        self._tally = Tally()
+        self._streak = Streak()
+        self._pulses = Pulses(clock)
+        self.pressure = Pressure(Path(tempfile.gettempdir()), clock=clock)
         requests = queues.open(settings.requests_queue)
-        tally = Tally()
         self.leases = Leases(
-            requests,
-            visibility_s=settings.visibility_s,
-            most=settings.max_in_flight,
-            clock=clock,
+            requests, visibility_s=settings.visibility_s, most=self._most, clock=clock
         )
         self.finishing = Finishing(
             store,
@@ -75,7 +91,7 @@ class Worker:
             requests,
             self.leases,
             spoil=self._give_back,
-            count=tally.count,
+            count=self._count,
             storers=settings.io_threads,
             clock=clock,
             gather_s=gather_s,
@@ -84,17 +100,16 @@ class Worker:
             settings,
             store,
             self.leases,
-            classifier,
+            tools,
             self.finishing,
-            decode=partial(decode, recipe=classifier.recipe, max_pixels=settings.max_pixels),
-            decoders=cpus,
-            spoil=self._give_back,
+            give_back=self._give_back,
             clock=clock,
         )
         self.consumer = Consumer(
             requests,
             self.leases,
             self.pipeline.fetching,
+            pressed=self.pressure.reason,
             wait_s=settings.receive_wait_s,
             visibility_s=settings.visibility_s,
             clock=clock,
@@ -102,35 +117,45 @@ class Worker:
         self.reporter = Reporter(
             queues.open(settings.telemetry_queue),
             settings.worker,
-            tally,
+            self._tally,
             held=self.leases.held,
             loads=lambda: [stage.load_s() for stage in self.pipeline.stages],
             draining=lambda: stop.asked,
             clock=clock,
         )
-        self.heartbeat = Heartbeat(settings.heartbeat, self.pipeline.stages)
+        self.heartbeat = Heartbeat(
+            settings.heartbeat,
+            self.pipeline.stages,
+            checks=(self._pulses.problem, self._streak.problem),
+            clock=clock,
+        )
 
     def run(self) -> None:
-        """Work until asked to stop or idle for too long, then drain."""
+        """Work until asked to stop or idle for too long, then drain.
+
+        Raises:
+            Stuck: nothing comes of the work any more; what was held is given back.
+        """
         enough, over = threading.Event(), threading.Event()
-        receiver = loops.start("receiving", self.consumer.turn, enough)
+        receiver = loops.start("receiving", self.consumer.turn, enough, self._pulses)
         self._start_beside(over)
-        while not self._stop.asked:
-            time.sleep(TICK_S)
-            self._stop_if_idle()
-        log.info("draining", images=self.leases.held())
-        enough.set()
-        drain(
-            self.leases,
-            receiver.is_alive,
-            self._stop,
-            within_s=self._settings.drain_s,
-            clock=self._clock,
-            pause=time.sleep,
-        )
-        over.set()
-        if not loops.within(FAREWELL_S, self.farewell):
-            log.warning("AWS did not answer the farewell", after_s=FAREWELL_S)
+        try:
+            self._until_asked()
+            log.info("draining", images=self.leases.held())
+            enough.set()
+            drain(
+                self.leases,
+                receiver.is_alive,
+                self._stop,
+                within_s=self._settings.drain_s,
+                clock=self._clock,
+                pause=time.sleep,
+            )
+        finally:
+            enough.set()
+            over.set()
+            if not loops.within(FAREWELL_S, self.farewell):
+                log.warning("AWS did not answer the farewell", after_s=FAREWELL_S)
 
     def farewell(self) -> None:
         """Give back what could not be finished, and tell the scaler."""
@@ -138,22 +163,52 @@ class Worker:
             log.warning("gave back what was not finished", messages=messages)
         self.reporter.report(WorkerState.STOPPED)
 
-    def _give_back(self, image: Image) -> None:
-        self.leases.give_back([image.delivery])
+    def stop_if_idle(self) -> None:
+        """Ask for the end if there has been no work for as long as is allowed."""
+        longest_s, idle_s = self._settings.idle_exit_s, self.leases.idle_s()
+        if longest_s and idle_s > longest_s:
+            log.info("idle for long enough", idle_s=round(idle_s))
+            self._stop.ask()
+
+    def beyond_help(self) -> str:
+        """Return why there is no use in going on, or an empty string."""
+        if self.pressure.lasts_s() > PRESSED_S and not self.leases.held():
+            return self.pressure.reason()
+        return self._streak.problem() or self.heartbeat.hopeless()
+
+    def _until_asked(self) -> None:
+        while not self._stop.asked:
+            time.sleep(TICK_S)
+            self.stop_if_idle()
+            if reason := self.beyond_help():
+                raise Stuck(f"giving up: {reason}")
 
     def _start_beside(self, over: threading.Event) -> None:
         for stage in self.pipeline.stages:
             for _ in range(stage.threads):
                 loops.start(stage.name, partial(_turn, stage), over)
-        loops.start("extending", self.leases.turn, over)
-        loops.start("reporting", self.reporter.turn, over)
-        loops.start("heartbeat", self.heartbeat.turn, over)
+        beside = {
+            "extending": self.leases.turn,
+            "reporting": self.reporter.turn,
+            "heartbeat": self.heartbeat.turn,
+        }
+        if url := self._settings.instance_metadata:
+            notices = Notices(url, lambda _reason: self._stop.ask(), clock=self._clock)
+            beside["looking for notices"] = notices.turn
+        for name, turn in beside.items():
+            loops.start(name, turn, over, self._pulses)
 
-    def _stop_if_idle(self) -> None:
-        longest_s, idle_s = self._settings.idle_exit_s, self.leases.idle_s()
-        if longest_s and idle_s > longest_s:
-            log.info("idle for long enough", idle_s=round(idle_s))
-            self._stop.ask()
+    def _most(self) -> int:
+        image_s = self.reporter.service_s() or self._image_s
+        return prefetch(image_s, self._settings.max_in_flight)
+
+    def _count(self, result: Result) -> None:
+        self._tally.count(result)
+        self._streak.stored(result)
+
+    def _give_back(self, image: Image) -> None:
+        self._streak.spoilt(image.request.job)
+        self.leases.give_back([image.delivery])
 
 
 def _turn(stage: Stage[Any]) -> float:

@@ -15,6 +15,7 @@ from imagefleet_scripts.export.network import (
     Network,
     fill,
     licence_text,
+    read_labels,
     sha256,
     source,
 )
@@ -58,7 +59,7 @@ def from_torchvision(name: str, weights: Weights, labels: Path | None = None) ->
         known.DEFAULT,
     )
     preset = chosen.transforms()
-    texts = _read_labels(labels) if labels else tuple(chosen.meta["categories"])
+    texts = read_labels(labels) if labels else tuple(chosen.meta["categories"])
     return Network(
         name=name,
         version=_version(weights, chosen.name),
@@ -93,16 +94,6 @@ def _module(name: str, weights: Weights, chosen: Any, classes: int) -> nn.Module
     if isinstance(weights, Path):
         fill(module, weights, name)
     return module
-
-
-def _read_labels(path: Path) -> tuple[str, ...]:
-    try:
-        labels = tuple(path.read_text("utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"can't read the labels in {path}: {error}") from error
-    if not labels or not all(label.strip() for label in labels):
-        raise ExportError(f"{path} must have one label a line and no empty line")
-    return labels
 
 
 def _version(weights: Weights, published: str) -> str:

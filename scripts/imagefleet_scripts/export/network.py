@@ -28,6 +28,7 @@ class Network:
         mean: subtracted from each colour of 0 to 255.
         std: what each colour is divided by then.
         labels: what each output stands for, in order.
+        probabilities: whether the network's own outputs are that, and not logarithms of odds.
         provenance: where all of it comes from, for the manifest.
         notices: licence texts by file name.
     """
@@ -42,6 +43,7 @@ class Network:
     labels: tuple[str, ...]
     provenance: dict[str, Any]
     notices: dict[str, str] = field(default_factory=dict)
+    probabilities: bool = False
 
 
 def fill(module: nn.Module, path: Path, name: str) -> None:
@@ -60,6 +62,17 @@ def fill(module: nn.Module, path: Path, name: str) -> None:
             f"{key} is {found.get(key, 'missing')} and should be {wanted.get(key, 'absent')}"
         )
     module.load_state_dict(state)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Return the labels in a file, one a line in the order of the outputs; raises ExportError."""
+    try:
+        labels = tuple(path.read_text("utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExportError(f"can't read the labels in {path}: {error}") from error
+    if not labels or not all(label.strip() for label in labels):
+        raise ExportError(f"{path} must have one label a line and no empty line")
+    return labels
 
 
 def sha256(path: Path) -> str:

@@ -3,20 +3,35 @@ from collections.abc import Iterator
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 import fakes
+import s3_server
 from imagefleet_core.aws import Aws
-from imagefleet_core.queues import Queues, SqsQueues
+from imagefleet_core.queues import Queues
+from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.store import S3Store, Store
+from s3_server import REGION, S3Server
 
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    """AWS as moto plays it inside this process."""
+    """AWS as moto plays it inside this process, but for what is sent without boto3."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     with mock_aws():
-        yield Aws(boto3.Session("test", "test", region_name="eu-central-1"))
+        yield Aws(boto3.Session("test", s3_server.SECRETS["test"], region_name=REGION))
+
+
+@pytest.fixture
+def s3(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """S3 over a socket; `aws` uses it too, with a bucket for images and one for results."""
+    with S3Server() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        for bucket in ("input", "results"):
+            s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(bucket, REGION)
+        yield server
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -24,13 +39,9 @@ def store(request: pytest.FixtureRequest) -> Store:
     """The fake store and the real one."""
     if request.param == "memory":
         return fakes.MemoryStore()
+    request.getfixturevalue("s3")
     aws: Aws = request.getfixturevalue("aws")
-    s3 = aws.s3(1)
-    for bucket in ("input", "results"):
-        s3.create_bucket(
-            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-        )
-    return S3Store(s3, input_bucket="input", results_bucket="results")
+    return S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
 
 
 @pytest.fixture(params=["memory", "sqs"])

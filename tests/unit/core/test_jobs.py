@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -28,18 +29,29 @@ texts = st.text(max_size=50)
 jobs = st.builds(JobId, st.builds(new_batch_id), st.integers(1, 999_999_999))
 requests = st.builds(Request, jobs, texts, texts, st.none() | texts, moments)
 scores = st.floats(0, 1)
+outputs = st.dictionaries(
+    texts,
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    ),
+    max_size=4,
+)
 outcomes = st.one_of(
-    st.tuples(st.lists(st.builds(Prediction, texts, scores), min_size=1).map(tuple), st.none()),
-    st.tuples(st.just(()), st.builds(Failure, texts, texts)),
+    st.fixed_dictionaries(
+        {"top": st.lists(st.builds(Prediction, texts, scores), min_size=1).map(tuple)}
+    ),
+    st.fixed_dictionaries({"output": outputs}),
+    st.fixed_dictionaries({"error": st.builds(Failure, texts, texts)}),
 )
 
 
 @st.composite
 def results(draw: st.DrawFn) -> Result:
-    top, error = draw(outcomes)
+    outcome = {"top": (), "error": None, **draw(outcomes)}
     return Result(
-        draw(jobs), draw(texts), top, error, draw(texts), draw(texts),
-        draw(moments), draw(moments), draw(moments),
+        job=draw(jobs), name=draw(texts), model=draw(texts), worker=draw(texts),
+        submitted_at=draw(moments), started_at=draw(moments), finished_at=draw(moments), **outcome,
     )  # fmt: skip
 
 
@@ -92,8 +104,10 @@ def test_anything_else_is_a_decode_error_that_keeps_the_data(data: str) -> None:
         ("top", ["cat"], "expected a JSON object"),
         ("top", [{"label": "cat", "score": "high"}], "field 'score' must be a number"),
         ("top", [{"label": "cat", "score": float("nan")}], "field 'score' must be a number"),
-        ("top", [], "a result has either predictions or an error"),
-        ("error", {"code": "broken", "message": "it is"}, "either predictions or an error"),
+        ("top", [], "a result has either predictions, an output or an error"),
+        ("output", {}, "either predictions, an output or an error"),
+        ("output", [1], "field 'output' must be an object"),
+        ("error", {"code": "broken", "message": "it is"}, "either predictions, an output or an"),
         ("submitted_at", "yesterday", "field 'submitted_at' must be an ISO 8601 time"),
         ("submitted_at", "2026-01-31T12:00:00", "field 'submitted_at' must carry a time zone"),
     ],
@@ -141,10 +155,28 @@ def test_a_request_with_any_file_name_stays_under_one_kibibyte(name: str) -> Non
     assert len(request.encode().encode()) < 1024
 
 
-def test_a_result_is_done_with_predictions_and_failed_with_an_error() -> None:
+def test_a_result_is_done_with_predictions_or_an_output_and_failed_with_an_error() -> None:
     done = Result(JOB, "cat.jpg", (Prediction("tabby", 0.9),), None, "net@1", "w", NOW, NOW, NOW)
     failure = Failure("truncated", "the file ends too early")
     failed = Result(JOB, "cat.jpg", (), failure, "net@1", "w", NOW, NOW, NOW)
 
     assert (done.status, done.label, done.score) == (Status.DONE, "tabby", 0.9)
+    answered = Result(JOB, "cat.jpg", (), None, "sizes@1", "w", NOW, NOW, NOW, output={})
+    assert (answered.status, answered.label, answered.score) == (Status.DONE, None, None)
     assert (failed.status, failed.label, failed.score) == (Status.FAILED, None, None)
+
+
+@given(st.text())
+def test_sqs_takes_whatever_a_result_says(text: str) -> None:
+    result = Result(JOB, "a", (), None, "ocr@1", "w", NOW, NOW, NOW, output={"text": text})
+
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+    refused = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+    assert not refused.search(result.encode())
+    assert Result.decode(result.encode()) == result
+
+
+def test_a_result_with_an_output_can_be_a_key() -> None:
+    result = Result(JOB, "a", (), None, "sizes@1", "w", NOW, NOW, NOW, output={"sides": [1, 2]})
+
+    assert {result} == {result}

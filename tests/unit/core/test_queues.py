@@ -1,10 +1,16 @@
+import json
 from datetime import UTC, datetime, timedelta
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from moto.core.botocore_stubber import MockRawResponse
 
 import fakes
-from imagefleet_core.errors import QueueMissing, Unavailable
-from imagefleet_core.queues import Counts, Message, Queue, Queues, SqsQueue
+from imagefleet_core.aws import Aws
+from imagefleet_core.errors import Misconfigured, QueueMissing, Unavailable
+from imagefleet_core.queues import Counts, Message, Queue, Queues
+from imagefleet_core.sqs import SqsQueue, SqsQueues
 
 
 @pytest.fixture
@@ -108,11 +114,16 @@ def test_queues_are_made_tagged_listed_and_removed(queues: Queues) -> None:
 
 
 class FlakySqs:
-    """An SQS that refuses some entries of a batch, as SQS does under load."""
+    """An SQS that refuses some entries of a batch: the next `refusals` with `code`."""
 
-    def __init__(self, refusals: int) -> None:
+    def __init__(self, refusals: int, code: str = "InternalError", message: str = "busy") -> None:
         self.refusals = refusals
+        self.failure = {"Code": code, "Message": message, "SenderFault": code != "InternalError"}
         self.taken: list[str] = []
+        self.pauses: list[float] = []
+
+    def queue(self) -> SqsQueue:
+        return SqsQueue(self, "requests", pause=self.pauses.append)  # type: ignore[arg-type]
 
     def get_queue_url(self, QueueName: str) -> dict[str, str]:  # noqa: N803
         return {"QueueUrl": QueueName}
@@ -122,25 +133,98 @@ class FlakySqs:
         for entry in Entries:
             if self.refusals:
                 self.refusals -= 1
-                failed.append({"Id": entry["Id"], "Code": "InternalError", "Message": "busy"})
+                failed.append({"Id": entry["Id"], **self.failure})
             else:
-                self.taken.append(entry["MessageBody"])
+                self.taken.append(entry.get("MessageBody") or entry["ReceiptHandle"])
         return {"Failed": failed}
+
+    delete_message_batch = change_message_visibility_batch = send_message_batch
 
 
 def test_messages_that_sqs_refused_are_sent_again_and_the_others_not() -> None:
     sqs = FlakySqs(refusals=3)
 
-    SqsQueue(sqs, "requests").send(["a", "b", "c", "d", "e"])  # type: ignore[arg-type]
+    sqs.queue().send(["a", "b", "c", "d", "e"])
 
     assert sorted(sqs.taken) == ["a", "b", "c", "d", "e"]
+    assert len(sqs.pauses) == 1
 
 
 def test_messages_refused_for_good_are_an_error() -> None:
     sqs = FlakySqs(refusals=100)
 
     with pytest.raises(Unavailable, match="sending to requests: 2 messages refused: busy"):
-        SqsQueue(sqs, "requests").send(["a", "b"])  # type: ignore[arg-type]
+        sqs.queue().send(["a", "b"])
+
+
+LOST = [
+    ("ReceiptHandleIsInvalid", "The input receipt handle is invalid."),
+    ("InvalidParameterValue", "Value a for parameter ReceiptHandle is invalid. Reason: expired."),
+    ("AWS.SimpleQueueService.MessageNotInflight", ""),
+    ("MessageNotInflight", ""),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), LOST)
+def test_receipts_that_are_lost_are_told_and_not_tried_again(code: str, message: str) -> None:
+    sqs = FlakySqs(1, code, message)
+
+    assert sqs.queue().change_visibility(["lost", "held"], 60) == ["lost"]
+    assert sqs.taken == ["held"]
+
+    sqs.refusals = 1
+    assert sqs.queue().delete([f"{number}" for number in range(12)]) == ["0"]
+    assert sqs.pauses == []
+
+
+@pytest.mark.parametrize("code", ["InternalError", "ServiceUnavailable", "RequestThrottled"])
+def test_receipts_that_sqs_was_too_busy_for_are_not_lost(code: str) -> None:
+    sqs = FlakySqs(2, code)
+
+    assert sqs.queue().change_visibility(["a", "b", "c"], 60) == []
+    assert sqs.queue().delete(["d"]) == []
+
+    assert sorted(sqs.taken) == ["a", "b", "c", "d"]
+
+
+def test_receipts_that_sqs_stays_too_busy_for_are_an_error() -> None:
+    sqs = FlakySqs(100)
+
+    with pytest.raises(Unavailable, match="deleting from requests: 2 messages refused: busy"):
+        sqs.queue().delete(["a", "b"])
+    with pytest.raises(Unavailable, match="changing visibility in requests: 1 messages refused"):
+        sqs.queue().change_visibility(["a"], 60)
+
+
+@pytest.mark.parametrize("code", ["RequestThrottled", "ThrottlingException", "OverLimit"])
+@pytest.mark.usefixtures("aws")
+def test_throttling_is_an_error_that_passes(code: str) -> None:
+    sqs = Aws(boto3.Session("test", "test", region_name="eu-central-1"), attempts=1).sqs(1)
+    queue = SqsQueues(sqs).create("requests", retention_s=300, tags={})
+    queue.send(["cat"])
+
+    def throttle(**call: object) -> AWSResponse:
+        body = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": "slower"})
+        return AWSResponse("http://sqs", 400, HTTPHeaders(), MockRawResponse(body.encode()))
+
+    sqs.meta.events.register_first("before-send.sqs", throttle)  # type: ignore[arg-type]
+
+    for call in (
+        lambda: queue.send(["cat"]),
+        lambda: queue.receive(wait_s=0, visibility_s=60),
+        lambda: queue.delete(["cat"]),
+        lambda: queue.change_visibility(["cat"], 60),
+    ):
+        with pytest.raises(Unavailable, match=f"requests: .* answered {code}: slower") as caught:
+            call()
+        assert not isinstance(caught.value, Misconfigured)
+
+
+def test_a_receipt_of_no_queue_is_lost(aws: Aws) -> None:
+    queue = SqsQueues(aws.sqs(1)).create("requests", retention_s=300, tags={})
+
+    assert queue.delete(["nonsense"]) == ["nonsense"]
+    assert queue.change_visibility(["nonsense"], 60) == ["nonsense"]
 
 
 def test_the_fake_hides_a_message_until_its_visibility_timeout() -> None:

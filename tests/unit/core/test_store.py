@@ -18,6 +18,10 @@ def done(job: JobId, label: str = "tabby") -> Result:
     return Result(job, "cat.jpg", top, None, "net@1", "w1", NOW, NOW, NOW)
 
 
+def s3_store(aws: Aws) -> S3Store:
+    return S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
+
+
 def failed(job: JobId) -> Result:
     failure = Failure("truncated", "the file ends too early")
     return Result(job, "cat.jpg", (), failure, "net@1", "w2", NOW, NOW, NOW)
@@ -62,6 +66,49 @@ def test_an_image_over_the_limit_is_not_read(store: Store, job: JobId) -> None:
         store.get_image("a/0001-a.jpg", max_bytes=4)
 
 
+def test_an_image_is_admitted_by_its_size_before_it_is_read(store: Store, job: JobId) -> None:
+    store.put_image("a/0001-a.jpg", b"12345", "image/jpeg")
+    admitted: list[int] = []
+
+    assert store.get_image("a/0001-a.jpg", max_bytes=5, admit=admitted.append) == b"12345"
+
+    assert admitted == [5]
+
+
+def test_an_image_that_is_refused_was_not_admitted(store: Store) -> None:
+    store.put_image("a/0001-a.jpg", b"12345", "image/jpeg")
+    admitted: list[int] = []
+
+    with pytest.raises(ObjectTooLarge):
+        store.get_image("a/0001-a.jpg", max_bytes=4, admit=admitted.append)
+    with pytest.raises(ObjectMissing):
+        store.get_image("a/0002-b.jpg", max_bytes=4, admit=admitted.append)
+
+    assert admitted == []
+
+
+def test_an_image_is_not_read_where_it_is_not_admitted(store: Store) -> None:
+    store.put_image("a/0001-a.jpg", b"12345", "image/jpeg")
+
+    def refuse(size: int) -> None:
+        raise MemoryError(f"no room for {size} bytes")
+
+    with pytest.raises(MemoryError, match="no room for 5 bytes"):
+        store.get_image("a/0001-a.jpg", max_bytes=5, admit=refuse)
+
+    assert store.get_image("a/0001-a.jpg", max_bytes=5) == b"12345"
+
+
+@pytest.mark.parametrize(
+    "name", ["a cat.jpg", "Kätzchen 猫.jpg", "a+b&c=d?e#f%20.jpg", "~(1)*'!.jpg"]
+)
+@pytest.mark.parametrize("folder", ["inbox/", "inbox//./../", "inbox/ "])
+def test_a_key_may_hold_anything(store: Store, folder: str, name: str) -> None:
+    store.put_image(folder + name, b"cat", "image/jpeg")
+
+    assert store.get_image(folder + name, max_bytes=3) == b"cat"
+
+
 def test_a_job_has_no_result_until_there_is_one(store: Store, job: JobId) -> None:
     assert store.get_result(job) is None
 
@@ -101,18 +148,17 @@ def test_a_batch_lists_its_own_images_and_results_only(store: Store) -> None:
     assert store.result_numbers(other) == set()
 
 
+@pytest.mark.usefixtures("s3")
 def test_a_result_that_does_not_follow_the_contract_is_a_decode_error(aws: Aws, job: JobId) -> None:
-    s3 = aws.s3(1)
-    where = {"LocationConstraint": "eu-central-1"}
-    s3.create_bucket(Bucket="results", CreateBucketConfiguration=where)  # type: ignore[arg-type]
-    s3.put_object(Bucket="results", Key=keys.result_key(job), Body=b"{}")
+    aws.s3(1).put_object(Bucket="results", Key=keys.result_key(job), Body=b"{}")
 
     with pytest.raises(DecodeError):
-        S3Store(s3, input_bucket="input", results_bucket="results").get_result(job)
+        s3_store(aws).get_result(job)
 
 
+@pytest.mark.usefixtures("s3")
 def test_a_missing_bucket_says_what_to_do(aws: Aws, job: JobId) -> None:
-    store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
+    store = S3Store(aws.s3(1), input_bucket="nowhere", results_bucket="nowhere")
     advice = "apply infra/data.yaml first"
 
     with pytest.raises(Unavailable, match=advice):
@@ -121,7 +167,7 @@ def test_a_missing_bucket_says_what_to_do(aws: Aws, job: JobId) -> None:
         store.put_result(done(job))
     with pytest.raises(Unavailable, match=advice):
         store.image_names("a")
-    with pytest.raises(Unavailable, match=f"looking for the bucket input: .*{advice}"):
+    with pytest.raises(Unavailable, match=f"looking for the bucket nowhere: .*{advice}"):
         store.ping()
 
 
@@ -129,7 +175,7 @@ def test_a_dead_endpoint_is_named(monkeypatch: pytest.MonkeyPatch, job: JobId) -
     # given an address at which nothing listens
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     aws = Aws(boto3.Session("test", "test", region_name="eu-central-1"), attempts=1)
-    store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
+    store = s3_store(aws)
 
     with pytest.raises(Unavailable, match=r"nothing answers at http://127\.0\.0\.1:9"):
         store.put_result(done(job))
@@ -142,7 +188,7 @@ def test_missing_credentials_say_what_to_set(monkeypatch: pytest.MonkeyPatch, jo
         monkeypatch.setenv(name, "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     aws = Aws(boto3.Session(region_name="eu-central-1"))
-    store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results")
+    store = s3_store(aws)
 
     with pytest.raises(Unavailable, match="no AWS credentials: set AWS_ACCESS_KEY_ID"):
         store.put_result(done(job))

@@ -118,6 +118,14 @@ def test_a_folder_without_images_is_one_clear_line(
     assert capsys.readouterr().err == f"scripts/load: no images in {tmp_path}\n"
 
 
+def test_an_answer_in_json_is_an_answer_and_not_the_wrong_label() -> None:
+    answers = [Answer("a.jpg", 1, '{"mean":0.5}', None), Answer("b.jpg", 1, "dog", None)]
+
+    summed = Round.of(answers, seconds=1, expected={"a.jpg": "tabby", "b.jpg": "cat"})
+
+    assert (summed.missing, summed.mismatched) == (0, 1)
+
+
 def test_a_round_sums_up_its_answers() -> None:
     answers = [Answer(f"{n}.jpg", n, "tabby", None) for n in range(1, 100)]
     answers.append(Answer("100.jpg", 100, None, "504: too late"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
 from imagefleet_web.hub import Hub
+from imagefleet_web.recent import Recent
 
 BATCH = new_batch_id()
 SOON = 0.0
@@ -108,6 +109,36 @@ def test_only_the_latest_results_are_remembered() -> None:
         False,
         True,
     ]
+
+
+def output(number: int, size: int) -> Result:
+    return replace(result(number), top=(), output={"text": "x" * (size - len('{"text": ""}'))})
+
+
+def test_outputs_take_no_more_memory_than_they_may() -> None:
+    recent = Recent(100, most_output_bytes=1000)
+    for each in (result(1), output(2, 400), output(3, 600), output(2, 300), output(4, 100)):
+        recent.put(each)
+    assert [recent.get(JobId(BATCH, number)) is not None for number in (1, 2, 3, 4)] == [True] * 4
+
+    recent.put(output(5, 13))
+
+    assert [recent.get(JobId(BATCH, number)) is not None for number in (1, 2, 3, 4, 5)] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_an_output_larger_than_all_may_be_is_not_remembered() -> None:
+    recent = Recent(100, most_output_bytes=1000)
+    recent.put(output(1, 1001))
+    recent.put(output(2, 1000))
+
+    assert recent.get(JobId(BATCH, 1)) is None
+    assert recent.get(JobId(BATCH, 2)) is not None
 
 
 def test_a_closed_hub_lets_everybody_go_and_holds_nobody() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
 from imagefleet_core.jobs import JobId, Request, new_batch_id
 from imagefleet_core.keys import result_key
-from web_tier import CHELSEA, COFFEE, Web, World
+from web_tier import CHELSEA, COFFEE, MEASURED, Web, World
 
 TEXT = {"Accept": "text/plain"}
 
@@ -36,6 +37,24 @@ def test_a_reply_is_enough_to_know_a_result(web: Web, world: World) -> None:
     world.store.outage.begin()
 
     assert web.get(job["url"]).json["label"] == "1.jpg 1"
+
+
+def test_an_output_is_told_as_it_is(web: Web, world: World) -> None:
+    answer = web.upload(("measured.jpg", CHELSEA), ("2.jpg", COFFEE)).json
+    world.finish(world.take(2))
+    web.listen()
+
+    told = web.get(f"/api/v1/batches/{answer['batch']}").json
+
+    assert (told["done"], told["failed"]) == (2, 0)
+    measured, labelled = told["jobs"]
+    assert web.get(measured["url"]).json == measured
+    assert (measured["status"], measured["output"]) == ("done", MEASURED)
+    assert list(measured["output"]) == list(MEASURED)
+    assert (measured["label"], measured["score"], measured["top"]) == (None, None, [])
+    assert (labelled["label"], labelled["output"]) == ("2.jpg 1", None)
+    batch = web.get(f"/api/v1/batches/{answer['batch']}", headers=TEXT).text.splitlines()
+    assert (json.loads(batch[0]), batch[1]) == (MEASURED, "2.jpg 1")
 
 
 def test_a_batch_tells_all_its_jobs_in_order(web: Web, world: World) -> None:

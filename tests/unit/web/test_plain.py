@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import io
+import json
 
 import pytest
 
-from web_tier import CHELSEA, COFFEE, Web, World
+from web_tier import CHELSEA, COFFEE, MEASURED, Web, World
 
 
 @pytest.mark.parametrize("field", ["file", "myfile", "x"])
@@ -28,6 +29,17 @@ def test_load_generators_get_the_files_stem_before_the_label(web: Web, world: Wo
     assert asked.answer().text == "test_00:test_00.JPEG 1\n"
 
 
+def test_an_output_is_a_line_of_json(web: Web, world: World) -> None:
+    data = {"inputFile": (io.BytesIO(CHELSEA), "measured.jpg")}
+    asked = web.meanwhile(lambda: web.post("/", data=data))
+    world.finish(world.take(1))
+    web.listen()
+
+    stem, _, output = asked.answer().text.partition(":")
+    assert (stem, json.loads(output)) == ("measured", MEASURED)
+    assert (output.count("\n"), " " in output, "Käse" in output) == (1, False, True)
+
+
 def test_an_image_that_fails_is_answered_with_the_reason(web: Web, world: World) -> None:
     asked = web.meanwhile(lambda: web.upload(("broken.jpg", CHELSEA), path="/"))
     world.finish(world.take(1))
@@ -42,7 +54,7 @@ def test_an_image_that_fails_is_answered_with_the_reason(web: Web, world: World)
 def test_an_image_that_is_not_finished_in_time_is_kept(web: Web, world: World) -> None:
     answer = web.upload(("cat.jpg", CHELSEA), path="/?wait=0.01")
 
-    # then the answer says where its label will be
+    # then the answer says where its answer will be
     assert answer.status_code == 504
     assert "The image is kept" in answer.text
     (request,) = world.queued()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from imagefleet_core.errors import Unavailable
 from imagefleet_core.jobs import new_batch_id
 from imagefleet_web import leftovers
 from imagefleet_web.ids import made_at
 from imagefleet_web.leftovers import DEAD_AFTER_S, TAG
+from imagefleet_web.replies import VISIBILITY_S
 from web_tier import CHELSEA, Web, World
 
 PREFIX = "imagefleet-replies-"
@@ -45,6 +47,36 @@ def test_replies_are_taken_off_the_queue_and_unreadable_ones_too(web: Web, world
     web.listen()
 
     assert replies.bodies() == []
+    world.store.results.clear()
+    assert web.get(job["url"]).json["status"] == "done"
+
+
+def test_a_result_too_large_for_a_reply_is_told_as_soon_as_others(web: Web, world: World) -> None:
+    asked = web.meanwhile(lambda: web.upload(("huge.jpg", CHELSEA), query_string={"wait": "20"}))
+    world.finish(world.take(1))
+
+    web.listen()
+
+    (job,) = asked.answer().json["jobs"]
+    assert len(job["output"]["text"]) == 50_000
+    assert world.queues.open(web.services.replies.name).bodies() == []
+
+
+def test_a_large_result_that_cannot_be_fetched_comes_again() -> None:
+    # given a store that does not answer when a reply points to it
+    now = [NOW]
+    world = World(lambda: now[0])
+    web = Web(world)
+    job = web.upload(("huge.jpg", CHELSEA)).json["jobs"][0]
+    world.finish(world.take(1))
+    world.store.outage.begin()
+    with pytest.raises(Unavailable):
+        web.listen()
+
+    world.store.outage.end()
+    now[0] += VISIBILITY_S
+    web.listen()
+
     world.store.results.clear()
     assert web.get(job["url"]).json["status"] == "done"
 

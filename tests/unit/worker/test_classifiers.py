@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +202,6 @@ def test_a_wrong_or_missing_file_stops_the_start(
 
 
 def test_files_that_match_but_are_no_network_stop_the_start(model_dir: Path) -> None:
-    from hashlib import sha256
-
     (model_dir / "model.xml").write_text("<net/>")
     checksum = sha256(b"<net/>").hexdigest()
     edit(model_dir, lambda it: it["files"].update({"model.xml": checksum}))
@@ -211,9 +210,63 @@ def test_files_that_match_but_are_no_network_stop_the_start(model_dir: Path) -> 
         classifiers.load("openvino", model_dir)
 
 
-def test_the_torch_runtime_asks_for_its_file() -> None:
-    with pytest.raises(ModelError, match=r"lists no model\.pt2, which this runtime runs"):
-        classifiers.load("torch")
+def test_a_runtime_without_a_file_names_the_one_that_has_its_own(model_dir: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        classifiers.load("torch", model_dir)
+
+    assert str(caught.value) == (
+        f"{model_dir / 'manifest.json'} lists no model.pt2 or model.ts, which the torch runtime "
+        "runs; IMAGEFLEET_RUNTIME=openvino can run what it lists"
+    )
+
+
+def test_a_folder_that_no_runtime_can_run_names_nobody(model_dir: Path) -> None:
+    edit(model_dir, lambda it: it["files"].pop("model.bin"))
+
+    with pytest.raises(ModelError) as caught:
+        classifiers.load("openvino", model_dir)
+
+    assert str(caught.value).endswith(
+        "lists no model.xml and model.bin, which the openvino runtime runs"
+    )
+
+
+def test_labels_of_another_network_stop_the_start(model_dir: Path) -> None:
+    labels = (model_dir / "labels.txt").read_bytes() + b"one more\n"
+    (model_dir / "labels.txt").write_bytes(labels)
+    edit(model_dir, lambda it: it["files"].update({"labels.txt": sha256(labels).hexdigest()}))
+    edit(model_dir, lambda it: it.update(classes=1001))
+    classifier = classifiers.load("openvino", model_dir)
+
+    with pytest.raises(ModelError, match=r"has 1001 labels, and answers of shape \(1, 1000\)"):
+        classifier.warm_up()
+
+
+def test_torch_takes_cuda_where_there_is_any(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a machine whose CUDA promises to be there, and is not
+    import torch as pytorch
+
+    if pytorch.cuda.is_available():
+        pytest.skip("this machine keeps that promise")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+
+    with pytest.raises(ModelError, match=r"PyTorch can't load .*model\.pt2 onto cuda: ") as caught:
+        classifiers.load("torch", exported)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["model.pt2", "model.ts"])
+def test_a_torch_file_that_matches_but_is_none_stops_the_start(model_dir: Path, file: str) -> None:
+    (model_dir / file).write_bytes(b"nothing")
+    edit(model_dir, lambda it: it["files"].update({file: sha256(b"nothing").hexdigest()}))
+
+    with pytest.raises(ModelError, match=f"PyTorch can't load .*{file} onto ") as caught:
+        classifiers.load("torch", model_dir)
+
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_runtime_is_named() -> None:

@@ -44,9 +44,21 @@ def test_a_worker_holds_no_more_than_it_is_told_to(tier: Tier) -> None:
         worker.consumer.turn()
 
     assert worker.leases.held() == 30
-    assert not worker.leases.wait_for_room(10, wait_s=0)
+    assert not worker.leases.wait_for_room(wait_s=0)
     finish(worker)
-    assert worker.leases.wait_for_room(30, wait_s=0)
+    assert worker.leases.wait_for_room(wait_s=0) == 30
+
+
+def test_a_worker_of_slow_images_leaves_them_to_others(tier: Tier) -> None:
+    tier.submit(picture((1, 1, number)) for number in range(20))
+    worker = tier.worker(image_s=0.3)
+
+    for _ in range(3):
+        worker.consumer.turn()
+
+    # then it holds what it does in about a second, and receives no more than that
+    assert worker.leases.held() == 4
+    assert tier.requests.counts().visible == 16
 
 
 def test_uploads_to_the_inbox_are_classified_without_any_other_call(tier: Tier) -> None:

@@ -220,6 +220,49 @@ def test_the_smallest_and_narrowest_pictures_are_pictures(size: tuple[int, int])
     assert (decode(data, RECIPE) == (0, 128, 128)).all()
 
 
+# Without a crop
+
+
+def fitted(size: int) -> Recipe:
+    """Return a recipe that keeps proportions."""
+    return Recipe(size=size, resize=0, interpolation="bicubic", crop=False)
+
+
+@pytest.mark.parametrize(
+    ("size", "longest", "expected"),
+    [
+        ((600, 400), 300, (200, 300)),
+        ((400, 600), 300, (300, 200)),
+        ((600, 400), 600, (400, 600)),
+        ((600, 400), 1000, (400, 600)),
+        ((5000, 3), 100, (1, 100)),
+        ((1, 1), 100, (1, 1)),
+    ],
+)
+def test_a_picture_keeps_its_proportions_and_is_never_enlarged(
+    size: tuple[int, int], longest: int, expected: tuple[int, int]
+) -> None:
+    for file_format in ("JPEG", "PNG"):
+        data = encode(Image.new("RGB", size, "teal"), file_format)
+
+        assert decode(data, fitted(longest)).shape == (*expected, 3)
+
+
+def test_nothing_is_cut_off() -> None:
+    data = encode(photograph(), "JPEG", quality=95)
+    whole = photograph().resize((320, 213), Image.Resampling.BICUBIC)
+
+    assert difference(decode(data, fitted(320)), np.asarray(whole)) < 2
+
+
+def test_a_picture_turned_upright_changes_its_sides() -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    data = encode(photograph("coffee"), "JPEG", exif=exif)
+
+    assert decode(data, fitted(300)).shape == (300, 200, 3)
+
+
 # Orientation
 
 

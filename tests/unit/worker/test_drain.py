@@ -76,10 +76,22 @@ def test_what_cannot_be_finished_in_time_is_given_back_at_once(tier: Tier, holdi
 def test_a_second_signal_gives_everything_back_at_once(tier: Tier, holding: Worker) -> None:
     tier.stop.ask()
 
-    took_s = drained(tier, holding, tier.stop.ask)
+    took_s = drained(tier, holding, lambda: tier.stop.signalled(signal.SIGTERM))
 
     assert took_s < 1
     assert tier.requests.counts().visible == 20
+
+
+def test_one_signal_after_the_worker_began_to_stop_by_itself_does_not_insist(
+    tier: Tier, holding: Worker
+) -> None:
+    tier.stop.ask()
+    tier.stop.ask()
+    tier.stop.signalled(signal.SIGTERM)
+
+    drained(tier, holding, lambda: finish(holding))
+
+    assert len(tier.store.results) == 10
 
 
 def test_messages_that_a_receive_under_way_still_brings_are_finished(tier: Tier) -> None:
@@ -96,7 +108,7 @@ def test_messages_that_a_receive_under_way_still_brings_are_finished(tier: Tier)
 
     drain(
         worker.leases,
-        lambda: next(polls),
+        lambda: next(polls, False),
         tier.stop,
         within_s=25,
         clock=tier.clock,

@@ -52,7 +52,7 @@ class Fleet(RuleBasedStateMachine):
         if self.workers[name].leases.held() <= 10:
             self.workers[name].consumer.turn()
 
-    @rule(name=WORKERS, stage=st.integers(0, 4))
+    @rule(name=WORKERS, stage=st.integers(0, 5))
     def a_stage_takes_a_turn(self, name: str, stage: int) -> None:
         self.workers[name].pipeline.stages[stage].turn()
 

@@ -94,6 +94,7 @@ def test_a_lost_message_whose_work_had_begun_is_not_deleted(tier: Tier) -> None:
     paused, other = tier.worker(visibility_s=60), tier.worker(worker_id="worker-2")
     paused.consumer.turn()
     paused.pipeline.fetching.turn()
+    paused.pipeline.decoding.turn()
     tier.clock.now += 61
     other.consumer.turn()
     paused.leases.turn()
@@ -140,6 +141,7 @@ def test_what_was_given_back_is_not_touched_any_more(tier: Tier) -> None:
     worker = tier.worker()
     worker.consumer.turn()
     worker.pipeline.fetching.turn()
+    worker.pipeline.decoding.turn()
 
     worker.leases.give_back_all()
     finish(worker)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from imagefleet_core.settings import load
 from imagefleet_worker import __main__ as entry
 from imagefleet_worker.drain import Stop
 from imagefleet_worker.heartbeat import STUCK_S
+from imagefleet_worker.outcome import Outcome
 from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.startup import PATIENCE_S, await_aws
 from worker_tier import PACKAGES, Tier, picture
@@ -92,6 +92,27 @@ def test_a_check_classifies_without_any_aws() -> None:
     assert ended.stdout.startswith("efficientnet-lite0@")
 
 
+EXAMPLE = str(Path(__file__).parents[3] / "examples/photo-quality")
+
+
+def test_a_check_proves_that_ones_own_work_works() -> None:
+    path = os.pathsep.join([*PACKAGES, EXAMPLE])
+
+    ended = run("--check", PYTHONPATH=path, IMAGEFLEET_PROCESSOR="quality:PhotoQuality")
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith('photo-quality@1 works: a grey picture gives {"sharpness": 0.0')
+
+
+def test_a_check_says_why_ones_own_work_does_not() -> None:
+    ended = run("--check", IMAGEFLEET_PROCESSOR="quality:PhotoQuality")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "imagefleet-worker: there is no module quality: PYTHONPATH must name the folder it is in\n"
+    )
+
+
 def test_a_worker_is_healthy_while_its_heartbeat_is_fresh(
     tier: Tier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +152,7 @@ def test_a_stuck_stage_stops_the_heartbeat_though_others_go_on(
     alive = tier.folder / "alive"
     worker = tier.worker()
 
-    def hang(_images: Any) -> list[list[Any]]:
+    def hang(_pictures: object) -> list[Outcome]:
         for seconds in (STUCK_S / 2, STUCK_S):
             tier.clock.now += seconds
             alive.unlink(missing_ok=True)
@@ -139,11 +160,12 @@ def test_a_stuck_stage_stops_the_heartbeat_though_others_go_on(
             beats.append(alive.exists())
         return []
 
-    monkeypatch.setattr(tier.classifier, "classify", hang)
+    monkeypatch.setattr(tier.colours, "process", hang)
     tier.submit([picture((1, 1, 1))])
     worker.consumer.turn()
     worker.pipeline.fetching.turn()
-    worker.pipeline.classifying.turn()
+    worker.pipeline.decoding.turn()
+    worker.pipeline.processing.turn()
 
     assert beats == [True, False]
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 import worker_tier
 from imagefleet_core.jobs import Status
+from imagefleet_worker.child import ChildLost
+from imagefleet_worker.memory import Shares
+from imagefleet_worker.recipe import Picture
 from worker_tier import CURSED, Tier, finish, label, picture, work
 
 COLOURS = [(number, 20, 200) for number in range(25)]
@@ -84,12 +88,12 @@ def test_an_image_that_was_deleted_meanwhile_fails_with_a_reason(tier: Tier) -> 
     assert failed.error.code == "image_missing"
 
 
-def test_what_is_ready_is_classified_together(tier: Tier) -> None:
+def test_what_is_ready_is_processed_together(tier: Tier) -> None:
     tier.submit(picture(colour) for colour in COLOURS[:10])
 
     work(tier.worker(max_batch=8))
 
-    assert tier.classifier.batches == [8, 2]
+    assert tier.colours.batches == [8, 2]
 
 
 def test_an_image_that_the_network_fails_on_leaves_its_batch_alone(tier: Tier) -> None:
@@ -117,13 +121,14 @@ def test_an_image_that_the_network_always_fails_on_becomes_a_dead_letter(tier: T
     assert worker.leases.held() == 0
 
 
-def test_an_image_that_the_decoder_fails_on_becomes_a_dead_letter(
-    tier: Tier, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [MemoryError("a bug"), ChildLost("killed")])
+def test_an_image_that_the_decoder_always_fails_on_becomes_a_dead_letter(
+    tier: Tier, error: Exception
 ) -> None:
-    def explode(*_arguments: object, **_named: object) -> None:
-        raise MemoryError("the decoder has a bug")
+    def explode(_data: bytes) -> NoReturn:
+        raise error
 
-    monkeypatch.setattr("imagefleet_worker.worker.decode", explode)
+    tier.colours.decode = explode  # type: ignore[method-assign]
     tier.submit([picture((1, 1, 1))])
     worker = tier.worker()
 
@@ -132,6 +137,46 @@ def test_an_image_that_the_decoder_fails_on_becomes_a_dead_letter(
         tier.clock.now += 10
 
     assert len(tier.dead.bodies()) == 1
+
+
+def test_an_image_whose_decoder_was_lost_is_done_by_another(tier: Tier) -> None:
+    decode, lost = tier.colours.decode, iter([True, False])
+
+    def lose_the_first(data: bytes) -> Picture:
+        if next(lost):
+            raise ChildLost("the decoder was killed")
+        return decode(data)
+
+    tier.colours.decode = lose_the_first  # type: ignore[method-assign]
+    (job,) = tier.submit([picture((1, 1, 1))])
+    worker = tier.worker()
+
+    work(worker)
+    assert tier.found(job) is None
+    tier.clock.now += 10
+    work(worker)
+
+    assert tier.result(job).status is Status.DONE
+
+
+def test_memory_of_images_is_given_back_whatever_becomes_of_them(tier: Tier) -> None:
+    # given memory for one image at a time, and images that fail in every stage
+    tier.memory = Shares(files=1, decoding=1, pixels=1)
+    worker = tier.worker(max_batch=1)
+    gone, _, _, good = tier.submit([b"gone", b"no image", picture(CURSED), picture((1, 1, 1))])
+    tier.store.images.pop(next(key for key in tier.store.images if f"{gone.number:04}" in key))
+
+    def turns() -> None:
+        for stage in worker.pipeline.stages:
+            stage.turn()
+
+    # when they pass through one by one
+    worker.consumer.turn()
+    for _ in range(20):
+        turns()
+
+    # then the last of them found room
+    assert tier.result(good).label == label((1, 1, 1))
 
 
 @pytest.mark.parametrize("call", ["get_image", "put_result"])

@@ -190,3 +190,54 @@ def test_replies_gather_while_more_are_coming(clock: Clock) -> None:
     gathering.join(10)
 
     assert batches == [list("abc")]
+
+
+def test_a_stage_is_stuck_only_while_it_has_input_and_nothing_comes_of_it(clock: Clock) -> None:
+    seen: list[float] = []
+
+    def handle(items: list[str]) -> None:
+        if items == ["refused"]:
+            raise Unavailable("not now")
+        clock.now += 7
+        seen.append(stage.stuck_s())
+
+    stage = stage_of(clock, handle, nothing, at_most=1)
+    clock.now += 1000
+    assert stage.stuck_s() == 0
+
+    # given two items, and time in which nobody takes a turn
+    stage.put("ab")
+    clock.now += 5
+    assert stage.stuck_s() == 5
+
+    # then a turn that ends is progress
+    stage.turn()
+    assert seen == [12]
+    assert stage.stuck_s() == 0
+    clock.now += 3
+    assert stage.stuck_s() == 3
+
+    # and what waits for AWS is no sign of being stuck
+    stage.turn()
+    stage.put(["refused"])
+    stage.turn()
+    clock.now += 1000
+    assert stage.stuck_s() == 0
+
+
+def test_what_is_taken_back_is_not_handled_any_more(clock: Clock) -> None:
+    done: list[str] = []
+
+    def handle(items: list[str]) -> None:
+        if items == ["refused"]:
+            raise Unavailable("not now")
+        done.extend(items)
+
+    stage = stage_of(clock, handle, nothing, at_most=1)
+    stage.put(["refused", "a", "b"])
+    stage.turn()
+
+    assert stage.take_back() == ["a", "b", "refused"]
+    clock.now += 100
+    assert not stage.turn()
+    assert done == []

@@ -1,4 +1,4 @@
-"""One image in, its label out, in plain text: for `curl -F file=@cat.jpg` and load generators."""
+"""One image in, its answer out, in plain text: for `curl -F file=@cat.jpg` and load generators."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from imagefleet_web.waiting import asked_wait
 
 bp = Blueprint("plain", __name__)
 
-# Load generators that send this field expect the file's name before the label.
+# Load generators that send this field expect the file's name before the answer.
 NAMED_FIELD = "inputFile"
 
 
 @bp.post("/")
 def classify() -> Response:
-    """Accept one image, wait for its result and answer with the label alone."""
+    """Accept one image, wait for its result and answer with the label (or the output) alone."""
     service = services.current()
     longest_s = service.settings.max_wait_s
     wait = asked_wait(longest_s, default_s=longest_s)
     with service.seats.held() as seated:
         if not seated:
-            raise Problem(problems.BUSY, "Too many requests wait for labels. Try again soon.")
+            raise Problem(problems.BUSY, "Too many requests wait for answers. Try again soon.")
         with received_files(request, service.limits) as received:
             file = _only(received)
             upload = service.intake.accept(received)
@@ -35,13 +35,13 @@ def classify() -> Response:
         url = request.host_url.rstrip("/") + shapes.job_url(upload.taken[0].job)
         raise Problem(
             problems.NOT_FINISHED,
-            f"Not finished yet. The image is kept; its label will be at {url}",
+            f"Not finished yet. The image is kept; its answer will be at {url}",
         )
-    (result,) = standing.results.values()
-    if result.error is not None:
-        raise Problem(problems.NOT_CLASSIFIED, result.error.message)
+    (job,) = shapes.jobs(standing)
+    if job["error"] is not None:
+        raise Problem(problems.NOT_CLASSIFIED, job["error"]["message"])
     name = f"{PurePosixPath(file.name).stem}:" if file.field == NAMED_FIELD else ""
-    return Response(f"{name}{result.label}\n", mimetype="text/plain")
+    return Response(f"{name}{shapes.answer(job)}\n", mimetype="text/plain")
 
 
 def _only(files: list[ReceivedFile]) -> ReceivedFile:

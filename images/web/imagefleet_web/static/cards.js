@@ -1,6 +1,6 @@
 // How one picture looks: a card cloned from the page's template.
 
-import { formatBytes, formatSeconds, formatShare } from "./format.js";
+import { formatBytes, formatOutput, formatSeconds, formatShare } from "./format.js";
 import { canRetry } from "./pictures.js";
 
 /**
@@ -36,13 +36,15 @@ export class Card {
 
   /** @param {Picture} picture  the card's own, as it is now */
   show(picture) {
-    const { article, state, progress, guesses, fact, failure, reason, retry } = this.#part;
+    const { article, state, progress, guesses, output, fact, failure, reason, retry } = this.#part;
     article.dataset.state = picture.state;
     state.textContent = stateText(picture);
     progress.hidden = picture.state !== "sending";
     progress.value = picture.sent;
     guesses.replaceChildren(...picture.top.map(guessRow));
     guesses.hidden = picture.top.length === 0;
+    output.textContent = picture.output === null ? "" : formatOutput(picture.output);
+    output.hidden = picture.output === null;
     failure.hidden = picture.error === null;
     reason.textContent = picture.error?.message ?? "";
     if (picture.error) article.dataset.code = picture.error.code;
@@ -133,6 +135,7 @@ function partsOf(element) {
     state: part("state"),
     progress: /** @type {HTMLProgressElement} */ (part("progress")),
     guesses: part("guesses"),
+    output: part("output"),
     failure: part("failure"),
     reason: part("reason"),
     retry: /** @type {HTMLButtonElement} */ (part("retry")),

@@ -49,3 +49,12 @@ export function formatBytes(bytes) {
 export function formatCount(number, one) {
   return `${number} ${one}${number === 1 ? "" : "s"}`;
 }
+
+/**
+ * @param {object} output
+ * @returns {string} a line for each of its fields, with what it holds as JSON
+ */
+export function formatOutput(output) {
+  const lines = Object.entries(output).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
+  return lines.join("\n");
+}

@@ -1,4 +1,4 @@
-// What is known of a picture, from choosing it to its labels; no DOM and no network here.
+// What is known of a picture, from choosing it to its answer; no DOM and no network here.
 
 /**
  * @typedef {{label: string, score: number}} Guess  score: 0 to 1
@@ -9,6 +9,7 @@
  * @property {string} name
  * @property {"pending" | "done" | "failed" | "rejected"} status
  * @property {Guess[] | null} [top]  best first
+ * @property {object | null} [output]  the answer of a function that gives no labels
  * @property {Failure | null} [error]
  * @property {string | null} [submitted_at]  ISO 8601, UTC
  * @property {string | null} [finished_at]
@@ -21,6 +22,7 @@
  * @property {State} state
  * @property {number} sent  the share of its bytes that is uploaded, 0 to 1
  * @property {Guess[]} top  best first; empty until done
+ * @property {object | null} output  the answer where it is not labels
  * @property {number | null} seconds  from the upload's end to its result
  * @property {Failure | null} error
  *
@@ -42,7 +44,8 @@ let lastId = 0;
  */
 export function newPicture(file) {
   lastId += 1;
-  return { id: lastId, file, state: "queued", sent: 0, top: [], seconds: null, error: null };
+  const unknown = { top: [], output: null, seconds: null, error: null };
+  return { id: lastId, file, state: "queued", sent: 0, ...unknown };
 }
 
 /**
@@ -51,7 +54,8 @@ export function newPicture(file) {
  */
 export function fromJob(job) {
   if (job.status === "done") {
-    return { state: "done", top: job.top ?? [], seconds: secondsTaken(job), error: null };
+    const { top, output = null } = job;
+    return { state: "done", top: top ?? [], output, seconds: secondsTaken(job), error: null };
   }
   if (job.status === "pending") return { state: "waiting", sent: 1 };
   return refusal(

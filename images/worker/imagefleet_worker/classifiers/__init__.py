@@ -46,5 +46,5 @@ def load(
         raise ModelError(
             f"the {runtime} runtime needs the Python package {error.name}, which isn't installed"
         ) from error
-    model = read_model(model_dir, module.FILES)
+    model = read_model(model_dir, runtime)
     return ExportedClassifier(model, module.load(model, threads, cache_dir))

@@ -19,6 +19,11 @@ class ModelError(ImagefleetError):
     """The network can't be loaded; the message says what is wrong with which file."""
 
 
+def one_line(error: Exception) -> str:
+    """Return what a runtime says, which may be a page, in a line."""
+    return " ".join(str(error).split())[:400]
+
+
 class Classifier(Protocol):
     """A loaded network. Only one thread may use it at a time."""
 

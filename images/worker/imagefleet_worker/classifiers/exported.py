@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagefleet_core.jobs import Prediction
-from imagefleet_worker.classifiers.base import Images
+from imagefleet_worker.classifiers.base import Images, ModelError, one_line
 from imagefleet_worker.classifiers.model import Model
 from imagefleet_worker.recipe import Recipe
 
@@ -37,9 +37,17 @@ class ExportedClassifier:
         return self._model.recipe
 
     def warm_up(self) -> None:
-        """Classify a blank picture."""
-        size = self.recipe.size
-        self.classify(np.zeros((1, size, size, 3), np.uint8))
+        """Run the network on a blank picture; raises ModelError if it answers wrongly."""
+        blank = np.zeros((1, self.recipe.size, self.recipe.size, 3), np.uint8)
+        try:
+            for _ in range(self._model.calls_to_warm):
+                shape = self._network(blank).shape
+        except Exception as error:
+            raise ModelError(f"{self.model} can't be run: {one_line(error)}") from error
+        if shape != (1, len(self._model.labels)):
+            raise ModelError(
+                f"{self.model} has {len(self._model.labels)} labels, and answers of shape {shape}"
+            )
 
     def classify(self, images: Images) -> list[list[Prediction]]:
         """Return the five best labels of each image, best first."""

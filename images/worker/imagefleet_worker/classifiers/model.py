@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,12 @@ from imagefleet_worker.recipe import Recipe
 MANIFEST = "manifest.json"
 LABELS = "labels.txt"
 
+# The files that each runtime can run a network from; the first that the manifest lists are taken.
+RUNS = {
+    "openvino": (("model.xml", "model.bin"),),
+    "torch": (("model.pt2",), ("model.ts",)),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -26,16 +31,23 @@ class Model:
     Attributes:
         name: name and version, `efficientnet-lite0@1`.
         labels: what each of the network's outputs stands for, in order.
+        files: those that the runtime is to run.
     """
 
     directory: Path
     name: str
     recipe: Recipe
     labels: tuple[str, ...]
+    files: tuple[str, ...]
+
+    @property
+    def calls_to_warm(self) -> int:
+        """How many calls it takes until the network is as fast as it gets."""
+        return 2 if self.files == ("model.ts",) else 1  # TorchScript compiles itself in two
 
 
-def read_model(directory: Path, files: Iterable[str]) -> Model:
-    """Return the network in `directory` after checking its labels and those `files`.
+def read_model(directory: Path, runtime: str) -> Model:
+    """Return the network in `directory` after checking its labels and what `runtime` will run.
 
     Raises:
         ModelError: something is missing or is not what the manifest says.
@@ -56,23 +68,34 @@ def read_model(directory: Path, files: Iterable[str]) -> Model:
     labels = tuple(_checked(directory / LABELS, checksums).decode().splitlines())
     if len(labels) != classes:
         raise ModelError(f"{directory / LABELS} has {len(labels)} labels instead of {classes}")
+    files = _runnable(runtime, checksums)
+    if files is None:
+        raise ModelError(f"{path} lists {_wanted(runtime, checksums)}")
     for file in files:
         _checked(directory / file, checksums)
-    return Model(directory, name, recipe, labels)
+    return Model(directory, name, recipe, labels, files)
+
+
+def _runnable(runtime: str, listed: dict[str, str]) -> tuple[str, ...] | None:
+    """Return the files from which a runtime can run the network, if there are any."""
+    return next((files for files in RUNS[runtime] if listed.keys() >= {*files}), None)
+
+
+def _wanted(runtime: str, listed: dict[str, str]) -> str:
+    """Say what a runtime misses, and which one does not."""
+    missing = " or ".join(" and ".join(files) for files in RUNS[runtime])
+    others = [other for other in RUNS if _runnable(other, listed)]
+    advice = f"; IMAGEFLEET_RUNTIME={others[0]} can run what it lists" if others else ""
+    return f"no {missing}, which the {runtime} runtime runs{advice}"
 
 
 def _recipe(wanted: dict[str, Any]) -> Recipe:
-    recipe = Recipe(int(wanted["size"]), int(wanted["resize"]), str(wanted["interpolation"]))
-    if not 0 < recipe.size <= recipe.resize:
-        raise ValueError(f"size {recipe.size} must be from 1 to resize {recipe.resize}")
-    if recipe.interpolation not in ("bicubic", "bilinear"):
-        raise ValueError(f"interpolation {recipe.interpolation!r} must be bicubic or bilinear")
-    return recipe
+    return Recipe(int(wanted["size"]), int(wanted["resize"]), str(wanted["interpolation"]))
 
 
 def _checked(path: Path, checksums: dict[str, str]) -> bytes:
     if path.name not in checksums:
-        raise ModelError(f"{path.parent / MANIFEST} lists no {path.name}, which this runtime runs")
+        raise ModelError(f"{path.parent / MANIFEST} lists no {path.name}")
     try:
         content = path.read_bytes()
     except OSError as error:

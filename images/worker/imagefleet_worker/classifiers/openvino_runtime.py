@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imagefleet_worker.classifiers.base import Images, ModelError
+from imagefleet_worker.classifiers.base import Images, ModelError, one_line
 from imagefleet_worker.classifiers.exported import Network
 from imagefleet_worker.classifiers.model import Model
 
@@ -17,9 +17,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino  # type: ignore[import-untyped]  # noqa: E402
 
-__all__ = ["FILES", "load", "openvino"]
-
-FILES = ("model.xml", "model.bin")
+__all__ = ["load", "openvino"]
 
 
 def load(model: Model, threads: int, cache_dir: Path | None) -> Network:
@@ -39,7 +37,7 @@ def load(model: Model, threads: int, cache_dir: Path | None) -> Network:
     try:
         compiled = openvino.Core().compile_model(model.directory / "model.xml", "CPU", settings)
     except RuntimeError as error:
-        raise ModelError(f"OpenVINO can't load {model.directory}: {error}") from error
+        raise ModelError(f"OpenVINO can't load {model.directory}: {one_line(error)}") from error
     request = compiled.create_infer_request()
 
     def network(images: Images) -> NDArray[np.float32]:

@@ -1,0 +1,93 @@
+"""Where one process after the other does its work: whichever ends is followed by the next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from imagefleet_worker.child import ChildLost
+from imagefleet_worker.outage import pause_s
+
+
+class Replaceable(Protocol):
+    """What can stand in a place."""
+
+    def alive(self) -> bool:
+        """Return whether the process is still there."""
+
+    def await_ready(self) -> None:
+        """Return when it can be used; raises `ChildLost` that says why it can't."""
+
+    def interrupt(self) -> None:
+        """End the process at once; any thread may do that."""
+
+    def close(self) -> None:
+        """End the process, and leave nothing of it; harmless to call twice."""
+
+
+C = TypeVar("C", bound=Replaceable)
+
+
+class Place(Generic[C]):
+    """A place for one child; used by one thread at a time, but for `interrupt`.
+
+    Args:
+        make: starts a child; raises `ChildLost`.
+        closing: set when no more are wanted.
+    """
+
+    def __init__(self, make: Callable[[], C], closing: threading.Event) -> None:
+        self._make = make
+        self._closing = closing
+        self._child: C | None = None
+        self._failures = 0
+        self._resume_at = 0.0
+
+    @property
+    def working(self) -> bool:
+        """Whether the last attempt to start a child didn't fail."""
+        return not self._failures
+
+    def start(self) -> None:
+        """Start a child, without waiting for it."""
+        try:
+            self._child = self._make()
+        except ChildLost:
+            self._child = None  # whoever needs it tries again, and hears why
+
+    def child(self) -> C:
+        """Return a child that can be used; raises `ChildLost` if none can be started."""
+        if self._failures and self._closing.wait(max(0.0, self._resume_at - time.monotonic())):
+            raise ChildLost("the worker is about to end")
+        try:
+            if self._child is None or not self._child.alive():
+                self.close()
+                self._child = self._make()
+            self._child.await_ready()
+        except ChildLost:
+            self.close()
+            self._failures += 1
+            self._resume_at = time.monotonic() + pause_s(self._failures)
+            raise
+        self._failures = 0
+        return self._child
+
+    def renew(self) -> None:
+        """Start the next child if the present one is gone."""
+        if self._child is None or not self._child.alive():
+            self.close()
+            if not self._closing.is_set():
+                self.start()
+
+    def interrupt(self) -> None:
+        """End a child at once that another thread may be using."""
+        if child := self._child:
+            child.interrupt()
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None

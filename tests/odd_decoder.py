@@ -1,0 +1,81 @@
+"""A decoder like the worker's own, to which some files do what no file should.
+
+What a file is to do is its content: a word, and perhaps something to do it with.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from imagefleet_worker import decoder, picture
+from imagefleet_worker.recipe import Picture, Recipe
+
+UNDERESTIMATE = "--underestimate"
+Admit: TypeAlias = Callable[[int], None]
+
+# A regular expression whose time doubles with every letter, and which C code runs in one go.
+ENDLESS = re.compile(r"(a+)+$")
+
+
+def too_little(*_: object) -> int:
+    """Return the bytes of memory that no large picture gets by with."""
+    return 17_000_000
+
+
+def take(admit: Admit, size: str, gate: str) -> None:
+    """Ask for memory, say so, and hold it until somebody writes to the gate, a FIFO."""
+    admit(int(size))
+    Path(f"{gate}.holds").touch()
+    Path(gate).read_bytes()
+
+
+def allocate() -> None:
+    """Take memory without end."""
+    kept = []
+    while True:
+        kept.append(b"x" * 2**20)
+
+
+DEEDS: dict[str, Callable[..., object]] = {
+    "hang": lambda: ENDLESS.match("a" * 64 + "b"),
+    "segfault": lambda: ctypes.string_at(0),
+    "abort": os.abort,
+    "divide": lambda: os.kill(os.getpid(), signal.SIGFPE),
+    "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exit": lambda: os._exit(3),
+    "allocate": allocate,
+}
+
+
+def main() -> None:
+    """Be a decoder; with `--underestimate`, one that knows too little of what pictures need."""
+    read = picture.read
+    if UNDERESTIMATE in sys.argv:
+        sys.argv.remove(UNDERESTIMATE)
+        vars(picture).update(footprint=too_little, webp_footprint=too_little)
+
+    def odd_read(
+        data: bytes, recipe: Recipe, max_pixels: int, admit: Admit = lambda _needed: None
+    ) -> Picture:
+        word, *details = data[:1000].decode(errors="replace").split(" ")
+        if word == "take":
+            take(admit, *details)
+        elif word in DEEDS:
+            DEEDS[word]()
+        else:
+            return read(data, recipe, max_pixels, admit)
+        return Picture(1, 1, b"odd")
+
+    picture.read = odd_read
+    decoder.main()
+
+
+if __name__ == "__main__":
+    main()

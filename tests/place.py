@@ -1,0 +1,157 @@
+"""Buckets and queues on an emulator, and worker processes that tests start on them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from imagefleet_core import keys, stack
+from imagefleet_core.aws import Aws
+from imagefleet_core.jobs import JobId, Request, Result, Status, new_batch_id
+from imagefleet_core.settings import Settings
+from imagefleet_core.sqs import SqsQueues
+from imagefleet_core.store import S3Store
+from system import labels
+from worker_tier import PACKAGES
+
+TEMPLATE = Path(__file__).parents[1] / "infra/data.yaml"
+NUMBERS = itertools.count(1)
+
+
+@dataclass
+class Place:
+    """Buckets and queues of their own, and the workers started on them.
+
+    Attributes:
+        endpoint: what the workers take for AWS.
+        submitted: the label of each image that was submitted, None where it has to fail.
+    """
+
+    environment: dict[str, str]
+    settings: Settings
+    folder: Path
+    store: S3Store
+    queues: SqsQueues
+    endpoint: str
+    submitted: dict[JobId, str | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.requests = self.queues.open(self.settings.requests_queue)
+        self.dead_letters = self.queues.open(self.settings.dead_letter_queue)
+        self.replies_name = f"{self.settings.replies_prefix}test"
+        self.replies = self.queues.create(self.replies_name, retention_s=300, tags={})
+
+    def submit(self, photographs: Iterable[Path]) -> list[JobId]:
+        """Accept sample photographs as the web tier does."""
+        expected = labels()
+        return self.submit_files(
+            (path.name, path.read_bytes(), expected[path.name]) for path in photographs
+        )
+
+    def submit_files(self, files: Iterable[tuple[str, bytes, str | None]]) -> list[JobId]:
+        """Accept files, given as name, content, and label or None."""
+        batch, requests, now = new_batch_id(), [], datetime.now(UTC)
+        for number, (name, content, label) in enumerate(files, 1):
+            job = JobId(batch, number)
+            request = Request(job, keys.input_key(job, name), name, self.replies_name, now)
+            self.store.put_image(request.key, content, "image/jpeg")
+            self.submitted[job] = label
+            requests.append(request)
+        self.requests.send([request.encode() for request in requests])
+        return [request.job for request in requests]
+
+    def finished(self, jobs: list[JobId]) -> int:
+        """Return how many results there are of one batch."""
+        return len(self.store.result_numbers(jobs[0].batch))
+
+    def verify(self, jobs: Iterable[JobId] | None = None) -> None:
+        """Check that each image has its result, the right one."""
+        for job in self.submitted if jobs is None else jobs:
+            result, expected = self.store.get_result(job), self.submitted[job]
+            assert result is not None, f"{job} has no result"
+            wanted = Status.FAILED if expected is None else Status.DONE
+            assert (result.job, result.status, result.label) == (job, wanted, expected), result
+
+    def told(self) -> list[JobId]:
+        """Return the jobs whose results came as replies, taking these off their queue."""
+        told: list[JobId] = []
+        while replies := self.replies.receive(wait_s=0, visibility_s=60):
+            told += [Result.decode(reply.body).job for reply in replies]
+            self.replies.delete([reply.receipt for reply in replies])
+        return told
+
+    @contextmanager
+    def worker(self, name: str = "worker-1", **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a worker; it is killed in the end if it still runs then."""
+        command = [sys.executable, "-m", "imagefleet_worker"]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, env=self.environment_of(name, settings), stderr=log)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def environment_of(self, name: str, settings: dict[str, str]) -> dict[str, str]:
+        """Return what a worker finds in its environment."""
+        return {
+            **os.environ,
+            **self.environment,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "PYTHONPATH": os.pathsep.join(PACKAGES),
+            "IMAGEFLEET_PREFIX": self.settings.prefix,
+            "IMAGEFLEET_WORKER_ID": name,
+            "IMAGEFLEET_RECEIVE_WAIT_S": "1",
+            "IMAGEFLEET_HEARTBEAT_FILE": str(self.folder / f"{name}.alive"),
+            "IMAGEFLEET_LOG_FORMAT": "json",
+            **settings,
+        }
+
+    def log(self, name: str = "worker-1") -> str:
+        """Return what a worker has said."""
+        return (self.folder / f"{name}.log").read_text()
+
+
+@contextmanager
+def place_on(
+    emulator: str, folder: Path, *, endpoint: str = "", max_receives: int = 5
+) -> Iterator[Place]:
+    """Make buckets and queues.
+
+    Args:
+        emulator: where they are made, and where the tests look at them.
+        endpoint: what the workers take for AWS, the same unless given.
+        max_receives: how often a message is delivered before it is a dead letter.
+    """
+    environment = {
+        "AWS_ENDPOINT_URL": emulator,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "embedded",
+        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "NO_PROXY": "127.0.0.1",
+    }
+    settings = Settings(prefix=f"placed-{next(NUMBERS)}")
+    parameters = {"Prefix": settings.prefix, "MaxReceives": str(max_receives)}
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, text in environment.items():
+            patch.setenv(variable, text)
+        aws = Aws()
+        template = TEMPLATE.read_text()
+        stack.apply(aws.cloudformation(), f"{settings.prefix}-data", template, parameters)
+        s3, sqs = aws.s3(4), aws.sqs(4)
+    store = S3Store(s3, input_bucket=settings.input_bucket, results_bucket=settings.results_bucket)
+    try:
+        yield Place(environment, settings, folder, store, SqsQueues(sqs), endpoint or emulator)
+    finally:
+        s3.close()
+        sqs.close()
