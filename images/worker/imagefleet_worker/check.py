@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from functools import partial
 
 import boto3
 from PIL import Image
 
 from imagefleet_core.aws import Aws
-from imagefleet_worker import processors
-from imagefleet_worker.cpus import usable_cpus
-from imagefleet_worker.decode import decode
-from imagefleet_worker.processors import Outcome
+from imagefleet_worker.decoders import Decoders
+from imagefleet_worker.memory import MIB
+from imagefleet_worker.outcome import Outcome
+from imagefleet_worker.runners import Runner
 from imagefleet_worker.settings import WorkerSettings
 
 
@@ -20,18 +21,30 @@ def check(settings: WorkerSettings) -> str:
     """Work on a grey picture and make the clients of AWS; return what works, for people.
 
     Raises:
-        ProcessorError: the user's own class can't be loaded or used.
-        ModelError: the network can't be loaded.
+        ChildLost: the network or the user's own class can't be used; or the picture not decoded.
     """
     aws = Aws(boto3.Session(region_name="us-east-1"))
     aws.s3(1), aws.sqs(1)
-    processor = processors.load(settings, usable_cpus())
-    processor.warm_up()
-    file = io.BytesIO()
-    Image.new("RGB", (640, 480), "grey").save(file, "JPEG")
-    (outcome,) = processor.process([decode(file.getvalue(), processor.recipe, settings.max_pixels)])
+    with (
+        Runner(limit_s=settings.process_limit_s) as runner,
+        Decoders(
+            count=1,
+            max_pixels=settings.max_pixels,
+            limit_s=settings.decode_limit_s,
+            memory_bytes=64 * MIB,
+        ) as decoders,
+    ):
+        processor = runner.await_ready()
+        decode = partial(decoders.decode, recipe=processor.recipe)
+        (outcome,) = runner.process([decode(_grey_jpeg())])
     means = "" if settings.processor else f" with {settings.runtime}"
     return f"{processor.name} works{means}: a grey picture {_said(outcome)}"
+
+
+def _grey_jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (640, 480), "grey").save(file, "JPEG")
+    return file.getvalue()
 
 
 def _said(outcome: Outcome) -> str:

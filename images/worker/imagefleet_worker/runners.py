@@ -112,7 +112,8 @@ class Runner:
         traceback: TracebackType | None,
     ) -> None:
         self._closing.set()
-        self._place.interrupt()
+        self._place.interrupt()  # while another thread may still wait for it
+        self._place.close()
 
     def await_ready(self) -> RunnerProcess:
         """Return the process once it can be used; raises `ChildLost` that says why it can't."""

@@ -30,6 +30,11 @@ class WorkerSettings(Settings):
     runtime: str = setting("openvino", "what runs the network", one_of=("openvino", "torch"))
     model_dir: str = setting("", "folder of the exported network, the package's own unless given")
     model_cache: str = setting("", "folder of the compiled network, if one is kept")
+    precision: str = setting(
+        "f32",
+        "what OpenVINO computes in; native is what the CPU does fastest, where answers differ",
+        one_of=("f32", "native"),
+    )
     threads: int = setting(
         0, "threads of the network, 0 for as many as this process has CPUs", at_least=0
     )

@@ -128,7 +128,7 @@ def test_an_image_that_the_decoder_always_fails_on_becomes_a_dead_letter(
     def explode(_data: bytes) -> NoReturn:
         raise error
 
-    tier.colours.decode = explode  # type: ignore[method-assign]
+    tier.colours.decode = explode  # type: ignore[method-assign, assignment]
     tier.submit([picture((1, 1, 1))])
     worker = tier.worker()
 

@@ -26,6 +26,7 @@ def load(
     model_dir: Path = PACKAGED_MODEL,
     threads: int = 1,
     cache_dir: Path | None = None,
+    precision: str = "f32",
 ) -> Classifier:
     """Return the network in `model_dir`, ready to classify.
 
@@ -34,6 +35,7 @@ def load(
         model_dir: a folder that `scripts/export-model` made.
         threads: CPU threads to use, at least 1.
         cache_dir: where the runtime may keep the compiled network for the next start.
+        precision: `f32`, or `native` for whatever OpenVINO finds fastest on this CPU.
 
     Raises:
         ModelError: the runtime or a file is missing, or a file is not the one that was exported.
@@ -47,4 +49,4 @@ def load(
             f"the {runtime} runtime needs the Python package {error.name}, which isn't installed"
         ) from error
     model = read_model(model_dir, runtime)
-    return ExportedClassifier(model, module.load(model, threads, cache_dir))
+    return ExportedClassifier(model, module.load(model, threads, cache_dir, precision))

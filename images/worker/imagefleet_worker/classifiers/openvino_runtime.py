@@ -20,7 +20,7 @@ import openvino  # type: ignore[import-untyped]  # noqa: E402
 __all__ = ["load", "openvino"]
 
 
-def load(model: Model, threads: int, cache_dir: Path | None) -> Network:
+def load(model: Model, threads: int, cache_dir: Path | None, precision: str) -> Network:
     """Compile a network for `threads` threads of this CPU; raises ModelError."""
     settings = {
         # All threads work on one batch: streams of one thread each give no more images a second
@@ -29,11 +29,13 @@ def load(model: Model, threads: int, cache_dir: Path | None) -> Network:
         "INFERENCE_NUM_THREADS": threads,
         # Else all the workers of a machine pin their threads to the same first CPUs.
         "ENABLE_CPU_PINNING": False,
-        # Else CPUs that have bfloat16 use it, and the answer depends on the CPU that gave it.
-        "INFERENCE_PRECISION_HINT": "f32",
     }
+    if precision == "f32":
+        # Else CPUs that have bfloat16 use it, and the answer depends on the CPU that gave it.
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
     if cache_dir:
-        settings["CACHE_DIR"] = str(cache_dir)
+        # What is kept doesn't tell what it was compiled for.
+        settings["CACHE_DIR"] = str(cache_dir / precision)
     try:
         compiled = openvino.Core().compile_model(model.directory / "model.xml", "CPU", settings)
     except RuntimeError as error:

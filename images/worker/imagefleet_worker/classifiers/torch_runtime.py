@@ -21,7 +21,12 @@ from imagefleet_worker.classifiers.exported import Network
 from imagefleet_worker.classifiers.model import Model
 
 
-def load(model: Model, threads: int, cache_dir: Path | None) -> Network:  # noqa: ARG001
+def load(
+    model: Model,
+    threads: int,
+    cache_dir: Path | None,  # noqa: ARG001
+    precision: str,  # noqa: ARG001
+) -> Network:
     """Load a network onto CUDA, or for `threads` threads of the CPU; raises ModelError."""
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -47,4 +47,5 @@ def load(settings: WorkerSettings, cpus: int) -> Processor:
         return Adapter(load_function(settings.processor, Resources(threads, model_dir)))
     folder = model_dir or classifiers.PACKAGED_MODEL
     cache_dir = Path(settings.model_cache) if settings.model_cache else None
-    return Classification(classifiers.load(settings.runtime, folder, threads, cache_dir))
+    network = classifiers.load(settings.runtime, folder, threads, cache_dir, settings.precision)
+    return Classification(network)
