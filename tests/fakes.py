@@ -6,6 +6,7 @@ ones, so that they cannot drift apart.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 import time
@@ -18,6 +19,7 @@ from imagefleet_core import keys
 from imagefleet_core.errors import ObjectMissing, ObjectTooLarge, QueueMissing, Unavailable
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_core.queues import BATCH, Counts, Message
+from imagefleet_core.store import ImagePiece
 
 
 class Outage:
@@ -66,6 +68,19 @@ class MemoryStore:
         if admit:
             admit(len(self.images[key]))
         return self.images[key]
+
+    def image_key(self, job: JobId) -> str | None:
+        self.outage.check("image_key")
+        prefix = keys.input_key_prefix(job)
+        return next((key for key in self.images if key.startswith(prefix)), None)
+
+    def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
+        self.outage.check("read_image")
+        if key not in self.images:
+            raise ObjectMissing(f"the image {key} is not in the store")
+        image = self.images[key]
+        version = f'"{hashlib.md5(image, usedforsecurity=False).hexdigest()}"'
+        return ImagePiece(image[start : start + at_most], len(image), version if image else "")
 
     def delete_image(self, key: str) -> None:
         self.outage.check("delete_image")

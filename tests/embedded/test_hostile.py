@@ -17,7 +17,7 @@ from system import PHOTOGRAPHS, wait_for
 pytestmark = pytest.mark.embedded
 
 DONE_S = 120
-MEMORY_MB = 512
+MEMORY_MB = 1024
 # What decoders need besides the memory that they are to share.
 BESIDES_MB = 100
 

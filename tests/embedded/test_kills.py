@@ -129,7 +129,7 @@ def at_work(system: System) -> list[psutil.Process]:
     found = []
     for worker in system.workers():
         with suppress(psutil.Error):  # it ended meanwhile
-            if worker.environ()["IMAGEFLEET_WORKER_ID"] in ready:
+            if worker.environ().get("IMAGEFLEET_WORKER_ID") in ready:
                 found.append(worker)
     return found
 

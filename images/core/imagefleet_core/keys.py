@@ -44,7 +44,12 @@ def batch_prefix(batch: str) -> str:
 
 def input_key(job: JobId, name: str) -> str:
     """Return where an uploaded image lies: `<batch>/<number>-<safe file name>`."""
-    return f"{job.batch}/{job.number:04}-{safe_name(name)}"
+    return f"{input_key_prefix(job)}{safe_name(name)}"
+
+
+def input_key_prefix(job: JobId) -> str:
+    """Return what an uploaded image's key begins with, whatever the file's name."""
+    return f"{batch_prefix(job.batch)}{job.number:04}-"
 
 
 def result_key(job: JobId) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
@@ -26,6 +27,22 @@ MAX_RESULT_BYTES = 8 * 1024 * 1024
 
 _MISSING = {"NoSuchKey", "404"}
 _EXISTS = {"PreconditionFailed", "412"}
+# What a range of an object without any bytes is answered with.
+_NO_SUCH_RANGE = {"InvalidRange", "416"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePiece:
+    """Some bytes of an image.
+
+    Attributes:
+        size: the bytes of the whole image.
+        version: differs if the image under this key was replaced, and is the same for the same.
+    """
+
+    data: bytes
+    size: int
+    version: str
 
 
 class Store(Protocol):
@@ -44,6 +61,12 @@ class Store(Protocol):
                 it may wait until there is room, or raise. Where the size isn't known beforehand
                 it is told `max_bytes`.
         """
+
+    def image_key(self, job: JobId) -> str | None:
+        """Return where a job's uploaded image lies, or None if it does not under its batch."""
+
+    def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
+        """Return up to `at_most` bytes of an image from byte `start`; raises `ObjectMissing`."""
 
     def delete_image(self, key: str) -> None:
         """Forget an image; one that is not there is no error."""
@@ -114,6 +137,29 @@ class S3Store:
         if len(data) > max_bytes:
             raise ObjectTooLarge(f"at most {max_bytes:,} bytes are accepted")
         return data
+
+    def image_key(self, job: JobId) -> str | None:
+        """Return where a job's uploaded image lies, or None if it does not under its batch."""
+        with explained(f"looking for the image of {job}"):
+            page = self._s3.list_objects_v2(
+                Bucket=self._input, Prefix=keys.input_key_prefix(job), MaxKeys=1
+            )
+        return next((found["Key"] for found in page.get("Contents", ())), None)
+
+    def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
+        """Return up to `at_most` bytes of an image from byte `start`; raises `ObjectMissing`."""
+        wanted = f"bytes={start}-{start + at_most - 1}"
+        with explained(f"fetching {key}"):
+            try:
+                piece = self._s3.get_object(Bucket=self._input, Key=key, Range=wanted)
+                data = piece["Body"].read()
+            except ClientError as error:
+                if error_code(error) in _MISSING:
+                    raise ObjectMissing(f"the image {key} is not in {self._input}") from error
+                if error_code(error) in _NO_SUCH_RANGE:
+                    return ImagePiece(b"", 0, "")
+                raise
+        return ImagePiece(data, int(piece["ContentRange"].rpartition("/")[2]), piece["ETag"])
 
     def delete_image(self, key: str) -> None:
         """Forget an image; one that is not there is no error."""

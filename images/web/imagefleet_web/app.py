@@ -7,7 +7,7 @@ from flask import Flask
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
 from imagefleet_web import access_log, headers, problems, services
-from imagefleet_web.blueprints import batches, health, jobs, page, plain, upload
+from imagefleet_web.blueprints import batches, health, jobs, page, plain, results, upload
 from imagefleet_web.settings import WebSettings
 
 
@@ -19,6 +19,6 @@ def create_app(settings: WebSettings, store: Store, queues: Queues) -> Flask:
     services.attach(app, services.build(settings, store, queues))
     for module in (access_log, headers, problems):
         module.install(app)
-    for module in (page, plain, upload, jobs, batches, health):
+    for module in (page, plain, upload, jobs, batches, results, health):
         app.register_blueprint(module.bp)
     return app

@@ -25,7 +25,8 @@ def install(app: Flask) -> None:
 
 
 def _add(response: Response) -> Response:
-    response.headers.extend(SECURITY)
+    for name, value in SECURITY.items():
+        response.headers.setdefault(name, value)  # an image has a stricter policy of its own
     if request.endpoint != "static":  # those have an ETag
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -38,9 +38,13 @@ class Hub:
                 watch.tell(result)
 
     def recall(self, job: JobId) -> Result | None:
-        """Return a result that became known lately."""
+        """Return a label that became known lately.
+
+        A failure may have been put right since (`scripts/redrive`), so the store is asked for it.
+        """
         with self._lock:
-            return self._recent.get(job)
+            result = self._recent.get(job)
+        return result if result and result.status is Status.DONE else None
 
     def watch(self, batch: str, numbers: Iterable[int]) -> Watch:
         """Return a watch on some jobs of a batch; what is known already is told at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -17,6 +17,9 @@ from imagefleet_web.hub import Hub
 from imagefleet_web.problems import Problem
 
 log = structlog.get_logger()
+
+# Results that are read at once for an answer that is sent piece by piece.
+PIECE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,24 @@ class Results:
 
     def of_batch(self, batch: str) -> Standing:
         """Return where all jobs of a batch stand; raises `Problem` if there is no such batch."""
-        images = self._pool.submit(self._store.image_names, batch)
-        listed = self._pool.submit(self._store.result_numbers, batch).result()
-        # A result outlives its image, and one from the inbox has no image under its batch.
-        names = dict.fromkeys(listed, "") | images.result()
-        if not names:
-            raise Problem(problems.NOT_FOUND, f"There is no batch {batch}, or it was forgotten.")
-        results = {result.job.number: result for result in self._get(batch, listed)}
-        names |= {number: result.name for number, result in results.items()}
-        return Standing(batch, names, results)
+        names, listed = self._list(batch)
+        return self._read(batch, names, listed)
+
+    def in_pieces(self, batch: str) -> Iterator[Standing]:
+        """Return where all jobs of a batch stand, a few of them at a time, in order.
+
+        However large the batch, only one piece's results are in memory.
+
+        Raises:
+            Problem: there is no such batch; at once, and not with the first piece.
+        """
+        names, listed = self._list(batch)
+        numbers = sorted(names)
+        pieces = (numbers[i : i + PIECE] for i in range(0, len(numbers), PIECE))
+        return (
+            self._read(batch, {number: names[number] for number in piece}, listed & set(piece))
+            for piece in pieces
+        )
 
     def look(self, batch: str, numbers: Iterable[int]) -> bool:
         """Publish what the store has of the jobs named; return whether that was anything."""
@@ -87,6 +99,21 @@ class Results:
         with self._hub.watch(standing.batch, standing.pending) as watch:
             for result in watch.arrivals(deadline):
                 standing.add(result)
+
+    def _list(self, batch: str) -> tuple[dict[int, str], set[int]]:
+        """Return a batch's names by number, as far as they are known, and who has a result."""
+        images = self._pool.submit(self._store.image_names, batch)
+        listed = self._pool.submit(self._store.result_numbers, batch).result()
+        # A result outlives its image, and one from the inbox has no image under its batch.
+        names = dict.fromkeys(listed, "") | images.result()
+        if not names:
+            raise Problem(problems.NOT_FOUND, f"There is no batch {batch}, or it was forgotten.")
+        return names, listed
+
+    def _read(self, batch: str, names: dict[int, str], listed: Iterable[int]) -> Standing:
+        results = {result.job.number: result for result in self._get(batch, listed)}
+        names = names | {number: result.name for number, result in results.items()}
+        return Standing(batch, names, results)
 
     def _get(self, batch: str, numbers: Iterable[int]) -> list[Result]:
         jobs = [JobId(batch, number) for number in numbers]

@@ -13,6 +13,7 @@ from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
 from imagefleet_web.background import Background
 from imagefleet_web.hub import Hub
+from imagefleet_web.images import Images
 from imagefleet_web.intake import Intake
 from imagefleet_web.janitor import Janitor
 from imagefleet_web.limits import Limits
@@ -33,6 +34,7 @@ class Services:
     settings: WebSettings
     limits: Limits
     intake: Intake
+    images: Images
     results: Results
     hub: Hub
     seats: Seats
@@ -77,6 +79,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
         settings=settings,
         limits=limits,
         intake=Intake(limits, store, requests, pool, reply_to=prefix + process),
+        images=Images(store, pool),
         results=results,
         hub=hub,
         seats=Seats(settings.max_waiting),

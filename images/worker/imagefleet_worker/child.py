@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import IO
 
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_worker import protocol
@@ -53,7 +55,7 @@ class Child:
         self._open = True
         with ExitStack() as opened:
             try:
-                self._complaints = opened.enter_context(tempfile.TemporaryFile())
+                self._complaints = opened.enter_context(_notebook())
                 self._line, theirs = protocol.pair()
                 opened.enter_context(self._line)
                 with theirs:
@@ -134,3 +136,10 @@ class Child:
 
     def _wait_until(self, deadline: float) -> None:
         self._line.settimeout(max(_SHORTEST_S, deadline - time.monotonic()))
+
+
+def _notebook() -> IO[bytes]:
+    """Return a file of no name: in memory where the system can, as containers may have no disk."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("complaints"), "w+b")
+    return tempfile.TemporaryFile()

@@ -99,6 +99,44 @@ def test_an_image_is_not_read_where_it_is_not_admitted(store: Store) -> None:
     assert store.get_image("a/0001-a.jpg", max_bytes=5) == b"12345"
 
 
+def test_an_image_can_be_read_piece_by_piece(store: Store, job: JobId) -> None:
+    key = keys.input_key(job, "cat.jpg")
+    store.put_image(key, b"12345", "image/jpeg")
+
+    pieces = [store.read_image(key, start, 2) for start in (0, 2, 4)]
+
+    assert [piece.data for piece in pieces] == [b"12", b"34", b"5"]
+    assert {piece.size for piece in pieces} == {5}
+    assert len({piece.version for piece in pieces}) == 1
+    store.put_image(key, b"54321", "image/jpeg")
+    assert store.read_image(key, 0, 2).version != pieces[0].version
+
+
+def test_an_image_without_a_byte_has_one_empty_piece(store: Store) -> None:
+    store.put_image("inbox/a.jpg", b"", "image/jpeg")
+
+    piece = store.read_image("inbox/a.jpg", 0, 2)
+
+    assert (piece.data, piece.size) == (b"", 0)
+
+
+def test_an_image_that_is_not_there_has_no_pieces(store: Store) -> None:
+    with pytest.raises(ObjectMissing, match=r"a/0001-a\.jpg"):
+        store.read_image("a/0001-a.jpg", 0, 2)
+
+
+def test_an_image_is_found_by_its_job(store: Store) -> None:
+    batch = new_batch_id()
+    job, tenth = JobId(batch, 1), JobId(batch, 10_001)
+    for each in (tenth, job):
+        store.put_image(keys.input_key(each, "a cat.jpg"), b"1", "image/jpeg")
+
+    assert store.image_key(job) == keys.input_key(job, "a cat.jpg")
+    assert store.image_key(tenth) == keys.input_key(tenth, "a cat.jpg")
+    assert store.image_key(JobId(batch, 1000)) is None
+    assert store.image_key(JobId(new_batch_id(), 1)) is None
+
+
 @pytest.mark.parametrize(
     "name", ["a cat.jpg", "Kätzchen 猫.jpg", "a+b&c=d?e#f%20.jpg", "~(1)*'!.jpg"]
 )

@@ -89,6 +89,14 @@ def test_what_is_wanted_is_what_somebody_still_waits_for() -> None:
     assert hub.wanted() == {}
 
 
+def test_a_failure_is_not_recalled_as_it_may_have_been_put_right() -> None:
+    hub = Hub()
+
+    hub.publish(failure(1))
+
+    assert hub.recall(JobId(BATCH, 1)) is None
+
+
 def test_a_label_is_not_replaced_by_a_late_failure() -> None:
     hub = Hub()
     for each in (failure(1), result(1, "cat"), failure(1)):

@@ -1,25 +1,55 @@
-"""Where a single job stands."""
+"""Where a single job stands, and its image."""
 
 from __future__ import annotations
 
 import structlog
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
+from imagefleet_core.jobs import JobId
 from imagefleet_web import answers, services, shapes
 from imagefleet_web.ids import parse_job
+from imagefleet_web.streaming import whole_or_cut
 from imagefleet_web.waiting import asked_wait, wait_for
 
 bp = Blueprint("jobs", __name__, url_prefix=f"{shapes.API}/jobs")
+
+# Whatever bytes somebody uploaded, a browser shows them as a picture or not at all.
+_UNTRUSTED = {
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+# An uploaded image never changes; a day, so that a deleted one does not stay in browsers for long.
+_CACHE = "private, max-age=86400, immutable"
 
 
 @bp.get("/<job_id>")
 def job(job_id: str) -> Response:
     """Tell where a job stands, once it is finished if asked to wait."""
     service = services.current()
-    parsed = parse_job(job_id)
-    structlog.contextvars.bind_contextvars(job=job_id)
+    parsed = _parse(job_id)
     wait = asked_wait(service.settings.max_wait_s)
     standing = service.results.of_job(parsed)
     headers = wait_for(standing, wait, service)
     (told,) = shapes.jobs(standing)
     return answers.of_job(told, headers)
+
+
+@bp.get("/<job_id>/image")
+def job_image(job_id: str) -> Response:
+    """Send a job's image as it was uploaded."""
+    image = services.current().images.open(_parse(job_id))
+    response = Response(
+        whole_or_cut(image.pieces),
+        content_type=image.content_type or "application/octet-stream",
+        headers=_UNTRUSTED | {"Cache-Control": _CACHE},
+    )
+    response.content_length = image.size
+    shown = "inline" if image.content_type else "attachment"
+    response.headers.set("Content-Disposition", shown, filename=image.name)
+    response.set_etag(image.version)
+    return response.make_conditional(request)
+
+
+def _parse(job_id: str) -> JobId:
+    structlog.contextvars.bind_contextvars(job=job_id)
+    return parse_job(job_id)
