@@ -31,6 +31,9 @@ MB = 1_000_000
 def main() -> None:
     """Answer the worker until it hangs up."""
     limits = Limits.parse(sys.argv[1:])
+    # Opening a GIF may make room for a frame before its size is known. Pillow itself refuses it
+    # from twice this number of pixels on, a limit of the whole process, which is ours alone.
+    Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2
     _prepare()
     with socket.socket(fileno=sys.stdin.fileno()) as line, suppress(Closed):
         allowance = Allowance(line, limits)

@@ -62,6 +62,6 @@ class ImageFunction(Protocol):
     def process(self, images: Sequence[Pixels], /) -> Sequence[Mapping[str, object] | Rejected]:
         """Return a JSON object for each image, in order.
 
-        Called by one thread at a time, which is neither the main thread nor the one that made
-        the instance. Exceptions other than `Rejected` have the image tried again, elsewhere.
+        Called by the thread that made the instance, which is not the main thread. Exceptions
+        other than `Rejected` have the image tried again, elsewhere.
         """
