@@ -16,10 +16,16 @@ from datetime import UTC, datetime
 from typing import IO
 
 from imagefleet_core import keys
-from imagefleet_core.errors import ObjectMissing, ObjectTooLarge, QueueMissing, Unavailable
+from imagefleet_core.errors import (
+    BatchDeleted,
+    ObjectMissing,
+    ObjectTooLarge,
+    QueueMissing,
+    Unavailable,
+)
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_core.queues import BATCH, Counts, Message
-from imagefleet_core.store import ImagePiece
+from imagefleet_core.store import BatchPage, ImagePiece
 
 
 class Outage:
@@ -45,10 +51,15 @@ class Outage:
 
 
 class MemoryStore:
-    """Images and results in two dictionaries, `images` and `results` by key."""
+    """Images and results in two dictionaries, `images` and `results` by key.
+
+    Attributes:
+        page: how many batches are listed at once.
+    """
 
     def __init__(self) -> None:
         self.outage = Outage()
+        self.page = 1000
         self.images: dict[str, bytes] = {}
         self.results: dict[str, bytes] = {}
         self._lock = threading.Lock()
@@ -90,7 +101,9 @@ class MemoryStore:
         self.outage.check("put_result")
         key = keys.result_key(result.job)
         with self._lock:
-            if result.status is Status.FAILED and key in self.results:
+            if result.status is Status.FAILED and (
+                key in self.results or self._marked(result.job.batch)
+            ):
                 return False
             self.results[key] = result.encode().encode()
             return True
@@ -107,11 +120,37 @@ class MemoryStore:
 
     def result_numbers(self, batch: str) -> set[int]:
         self.outage.check("result_numbers")
+        if self._marked(batch):
+            raise BatchDeleted(f"the batch {batch} was deleted")
         found = (keys.parse_result_key(key) for key in _under(self.results, batch))
         return {number for number in found if number is not None}
 
+    def batches_from(self, start: str) -> BatchPage:
+        self.outage.check("batches_from")
+        ids = sorted({key.split("/")[0] for key in (*self.images, *self.results)})
+        after = [each for each in ids if each > start]
+        return BatchPage(after[: self.page], len(after) > self.page)
+
+    def delete_batch(self, batch: str) -> bool:
+        self.outage.check("delete_batch")
+        if not _under(self.images, batch) and not _under(self.results, batch):
+            return False
+        self.results[keys.deletion_key(batch)] = b""
+        for objects in (self.images, self.results):
+            for key in _under(objects, batch):
+                if key != keys.deletion_key(batch):
+                    del objects[key]
+        return True
+
+    def is_deleted(self, batch: str) -> bool:
+        self.outage.check("is_deleted")
+        return self._marked(batch)
+
     def ping(self) -> None:
         self.outage.check("ping")
+
+    def _marked(self, batch: str) -> bool:
+        return keys.deletion_key(batch) in self.results
 
 
 def _under(objects: dict[str, bytes], batch: str) -> list[str]:

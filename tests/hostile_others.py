@@ -33,6 +33,11 @@ def frame(left: int, top: int, width: int, height: int, pixels: bytes = _PIXEL) 
     return b"," + struct.pack("<4HB", left, top, width, height, 0) + pixels
 
 
+def wiped(side: int) -> bytes:
+    """Return a GIF of a square frame that is to be replaced by the background afterwards."""
+    return gif(1, 1, b"!\xf9\x04\x08\0\0\0\0" + frame(0, 0, side, side))
+
+
 def lzw(pixels: int) -> bytes:
     """Return that many pixels of colour 0 in an LZW stream that never grows its codes' table."""
     # 3 bits a code: clear (4), 0, 0 over and over keeps codes at 3 bits.
@@ -56,6 +61,10 @@ def gifs() -> Iterator[tuple[str, Hostile]]:
             hostile(gif(1, 1, frame(0, 0, *sides)), "too_many_pixels"),
         )
         yield f"{told} screen of one pixel", hostile(gif(*sides, one), "too_many_pixels")
+    # Pillow makes room for the background before it tells how large the frame is.
+    for side in (7000, 13_000):
+        answers = ("too_many_pixels", "too_much_memory", "truncated")
+        yield f"gif {side} x {side} to be wiped", hostile(wiped(side), *answers)
     yield "gif 7000 x 7000 of a few bytes", hostile(gif(7000, 7000, frame(0, 0, 7000, 7000)))
     yield "gif 7000 x 7000 screen of one pixel", hostile(gif(7000, 7000, one), PICTURE)
     yield "gif frame far outside", hostile(gif(9, 9, frame(60_000, 60_000, 9, 9)))

@@ -59,6 +59,8 @@ def bombs() -> Iterator[tuple[str, Hostile]]:
     )
     yield "65000 x 1", hostile(black(65_000, 1, 8, 2), PICTURE)
     yield "1 x 65000", hostile(black(1, 65_000, 8, 2), PICTURE)
+    yield "1 x 49 million", hostile(black(1, 49_000_000, 1, 0), "too_many_pixels")
+    yield "49 million x 1", hostile(black(49_000_000, 1, 1, 0), "too_many_pixels")
     data = parts.png(parts.png_header(64, 48), zeros(64 * _MIB))
     yield "64 MB of rows for a small picture", hostile(data)
 

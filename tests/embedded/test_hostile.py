@@ -18,8 +18,6 @@ pytestmark = pytest.mark.embedded
 
 DONE_S = 120
 MEMORY_MB = 1024
-# What decoders need besides the memory that they are to share.
-BESIDES_MB = 100
 
 
 class Memory:
@@ -83,5 +81,5 @@ def test_a_worker_outlives_hostile_images_and_answers_each(place: Place) -> None
         assert wrong_answers(place, dict(zip(jobs, names, strict=True))) == {}
         assert sorted(place.told()) == sorted([*before, *jobs, *after])
         assert place.dead_letters.counts().total == 0
-        assert memory.look() < usual_mb + MEMORY_MB + BESIDES_MB
+        assert memory.look() < usual_mb + MEMORY_MB
     assert "Traceback" not in place.log()

@@ -23,6 +23,10 @@ class ObjectTooLarge(ImagefleetError):
     """The object has more bytes than the reader accepts."""
 
 
+class BatchDeleted(ImagefleetError):
+    """The batch was deleted; what may still come of its images is not wanted."""
+
+
 class QueueMissing(ImagefleetError):
     """No queue has that name."""
 

@@ -57,6 +57,11 @@ def result_key(job: JobId) -> str:
     return f"{job.batch}/{job.number:04}.json"
 
 
+def deletion_key(batch: str) -> str:
+    """Return where the mark of a deleted batch lies, in the results bucket."""
+    return f"{batch_prefix(batch)}deleted"
+
+
 def parse_input_key(key: str) -> tuple[int, str] | None:
     """Return the number and safe name in an input key, or None for any other key."""
     match = _INPUT_KEY.fullmatch(key)

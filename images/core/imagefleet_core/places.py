@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from imagefleet_core.sigv4 import Signer
+from botocore.auth import BaseSigner
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -17,7 +18,7 @@ _PORTS = {"http": 80, "https": 443}
 _EVENT = "before-sign.s3.HeadBucket"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """How to reach a bucket.
 
@@ -25,12 +26,15 @@ class Place:
         origin: the URL of its server, without a path.
         host: the server as a request names it.
         path: what stands before `/` and a key, percent-encoded.
+        signer: returns one with the credentials of the moment; made anew for each request, so
+            that credentials which expire are renewed in time.
     """
 
     origin: str
     host: str
     path: str
-    signer: Signer
+    region: str
+    signer: Callable[[], BaseSigner]
 
 
 def find(s3: S3Client, bucket: str) -> Place:
@@ -55,12 +59,12 @@ def find(s3: S3Client, bucket: str) -> Place:
         s3.meta.events.unregister(_EVENT, look)
     server = urlsplit(url)
     region = signing["request"].context.get("signing", {}).get("region") or signing["region_name"]
-    auth = partial(signing["request_signer"].get_auth_instance, "s3", region, "s3v4")
     return Place(
         origin=f"{server.scheme}://{server.netloc}",
         host=_host(server),
         path=server.path.rstrip("/"),
-        signer=Signer(region, lambda: auth().credentials),
+        region=region,
+        signer=partial(signing["request_signer"].get_auth_instance, "s3", region, "s3v4"),
     )
 
 

@@ -7,7 +7,7 @@ input bucket and finished once its result is in the results bucket.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from imagefleet_core import keys
 from imagefleet_core.aws import error_code, explained
-from imagefleet_core.errors import ObjectMissing, ObjectTooLarge
+from imagefleet_core.errors import BatchDeleted, ObjectMissing, ObjectTooLarge, Unavailable
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_core.objects import Objects
 
@@ -27,6 +27,8 @@ MAX_RESULT_BYTES = 8 * 1024 * 1024
 
 _MISSING = {"NoSuchKey", "404"}
 _EXISTS = {"PreconditionFailed", "412"}
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+_DELETED_AT_ONCE = 1000
 # What a range of an object without any bytes is answered with.
 _NO_SUCH_RANGE = {"InvalidRange", "416"}
 
@@ -43,6 +45,18 @@ class ImagePiece:
     data: bytes
     size: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """Some batches in the order of their ids, none of those in between left out.
+
+    Attributes:
+        more: whether there are further ones, or may be.
+    """
+
+    ids: list[str]
+    more: bool
 
 
 class Store(Protocol):
@@ -75,7 +89,8 @@ class Store(Protocol):
         """Keep a result; return whether it now is the one that counts.
 
         A `failed` result never replaces one that is there, so that a late failure of an image
-        processed twice cannot hide its label.
+        processed twice cannot hide its label; nor is one kept of a batch that was deleted, whose
+        images fail for that reason alone.
         """
 
     def get_result(self, job: JobId) -> Result | None:
@@ -85,7 +100,20 @@ class Store(Protocol):
         """Return the safe file names of a batch's images by their numbers."""
 
     def result_numbers(self, batch: str) -> set[int]:
-        """Return the numbers of a batch's images that have a result."""
+        """Return the numbers of a batch's images that have a result; raises `BatchDeleted`."""
+
+    def batches_from(self, start: str) -> BatchPage:
+        """Return the first batches, about a thousand, whose ids sort after `start`."""
+
+    def delete_batch(self, batch: str) -> bool:
+        """Forget the images and results of a batch for good; return whether it was ever there.
+
+        A mark remains, so that what comes of its requests and of its images in work is not told.
+        Doing it again removes what came since.
+        """
+
+    def is_deleted(self, batch: str) -> bool:
+        """Return whether a batch was deleted."""
 
     def ping(self) -> None:
         """Return if both buckets answer."""
@@ -170,6 +198,8 @@ class S3Store:
         """Keep a result; return whether it now is the one that counts."""
         key, body = keys.result_key(result.job), result.encode().encode()
         only_new = result.status is Status.FAILED
+        if only_new and self.is_deleted(result.job.batch):
+            return False
         with explained(f"storing the result of {result.job}"):
             try:
                 self._objects.put(self._results, key, body, "application/json", only_new=only_new)
@@ -192,9 +222,39 @@ class S3Store:
         return dict(numbered for numbered in found if numbered)
 
     def result_numbers(self, batch: str) -> set[int]:
-        """Return the numbers of a batch's images that have a result."""
-        found = (keys.parse_result_key(key) for key in self._list(self._results, batch))
-        return {number for number in found if number is not None}
+        """Return the numbers of a batch's images that have a result; raises `BatchDeleted`."""
+        found = set(self._list(self._results, batch))
+        if keys.deletion_key(batch) in found:
+            raise BatchDeleted(f"the batch {batch} was deleted")
+        return {number for number in map(keys.parse_result_key, found) if number is not None}
+
+    def batches_from(self, start: str) -> BatchPage:
+        """Return the first batches, about a thousand, whose ids sort after `start`."""
+        with explained("listing batches"):
+            pages = [self._batches(bucket, start) for bucket in (self._input, self._results)]
+        # Where one bucket has more than it told, the other tells nothing of those that follow.
+        ends = [page.ids[-1] for page in pages if page.more]
+        ids = sorted({each for page in pages for each in page.ids})
+        return BatchPage([each for each in ids if all(each <= end for end in ends)], bool(ends))
+
+    def delete_batch(self, batch: str) -> bool:
+        """Forget the images and results of a batch for good; return whether it was ever there."""
+        mark, buckets = keys.deletion_key(batch), (self._input, self._results)
+        if not any(key for bucket in buckets for key in self._list(bucket, batch)):
+            return False
+        with explained(f"deleting batch {batch}"):
+            # First, so that nothing is told of what is left if the rest fails.
+            self._objects.put(self._results, mark, b"", "text/plain")
+        for bucket in buckets:
+            found = [key for key in self._list(bucket, batch) if key != mark]
+            for i in range(0, len(found), _DELETED_AT_ONCE):
+                self._delete(bucket, found[i : i + _DELETED_AT_ONCE])
+        return True
+
+    def is_deleted(self, batch: str) -> bool:
+        """Return whether a batch was deleted."""
+        with explained(f"looking for batch {batch}"):
+            return self._result_body(keys.deletion_key(batch)) is not None
 
     def ping(self) -> None:
         """Return if both buckets answer."""
@@ -215,6 +275,19 @@ class S3Store:
             if error_code(error) in _MISSING:
                 return None
             raise
+
+    def _batches(self, bucket: str, start: str) -> BatchPage:
+        page = self._s3.list_objects_v2(Bucket=bucket, Delimiter="/", StartAfter=start)
+        ids = [found["Prefix"].removesuffix("/") for found in page.get("CommonPrefixes", ())]
+        return BatchPage(ids, page["IsTruncated"] and bool(ids))
+
+    def _delete(self, bucket: str, found: Sequence[str]) -> None:
+        with explained(f"deleting from {bucket}"):
+            answer = self._s3.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in found], "Quiet": True}
+            )
+        for error in answer.get("Errors", ()):
+            raise Unavailable(f"deleting {error['Key']}: {error['Code']}: {error['Message']}")
 
     def _list(self, bucket: str, batch: str) -> Iterator[str]:
         pages = self._s3.get_paginator("list_objects_v2")

@@ -46,6 +46,13 @@ class Hub:
             result = self._recent.get(job)
         return result if result and result.status is Status.DONE else None
 
+    def forget(self, batch: str) -> None:
+        """Forget the results of a batch that was deleted, and let those go who wait for more."""
+        with self._lock:
+            self._recent.forget(batch)
+            for watch in self._watches.get(batch, ()):
+                watch.tell(None)
+
     def watch(self, batch: str, numbers: Iterable[int]) -> Watch:
         """Return a watch on some jobs of a batch; what is known already is told at once."""
         return Watch(self, batch, numbers)
@@ -89,7 +96,7 @@ class Watch:
 
     Attributes:
         missing: the numbers whose results are not known yet.
-        released: whether the process stops and nothing more is told.
+        released: whether nothing more is told: the process stops, or the batch was deleted.
     """
 
     def __init__(self, hub: Hub, batch: str, numbers: Iterable[int]) -> None:

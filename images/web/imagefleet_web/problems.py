@@ -11,7 +11,7 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from imagefleet_core.errors import ImagefleetError, QueueMissing, Unavailable
+from imagefleet_core.errors import BatchDeleted, ImagefleetError, QueueMissing, Unavailable
 from imagefleet_web.negotiation import wants_text
 
 log = structlog.get_logger()
@@ -32,8 +32,11 @@ NO_FILES = Kind("no_files", 400, "No image was sent")
 BROKEN_UPLOAD = Kind("broken_upload", 400, "The upload can't be read")
 BAD_ID = Kind("bad_id", 400, "Not an id")
 BAD_WAIT = Kind("bad_wait", 400, "Not a time to wait")
+BAD_LIMIT = Kind("bad_limit", 400, "Not a number of batches")
+BAD_CURSOR = Kind("bad_cursor", 400, "Not a cursor")
 NOT_FOUND = Kind("not_found", 404, "Not found")
 NO_IMAGE = Kind("no_image", 404, "No image here")
+DELETED = Kind("deleted", 410, "The batch was deleted")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "Wrong method")
 TOO_MANY_FILES = Kind("too_many_files", 413, "Too many files")
 REQUEST_TOO_LARGE = Kind("request_too_large", 413, "The request is too large")
@@ -81,6 +84,8 @@ def _handle(error: Exception) -> Response | HTTPException:
         case Unavailable() | QueueMissing():
             log.warning("a service does not answer", reason=str(error))
             return _answer(Problem(UNAVAILABLE, "The storage does not answer. Try again soon."))
+        case BatchDeleted():
+            return _answer(Problem(DELETED, "The batch was deleted, with its images and results."))
         case HTTPException():
             return _answer_http(error)
     log.error("request failed", method=request.method, path=request.path, exc_info=error)

@@ -36,6 +36,11 @@ class Recent:
         while len(self._results) > self._most or self._output_bytes > self._most_output_bytes:
             self._forget(self._results.popitem(last=False)[1])
 
+    def forget(self, batch: str) -> None:
+        """Forget the results of a batch."""
+        for job in [job for job in self._results if job.batch == batch]:
+            self._forget(self._results.pop(job))
+
     def _forget(self, remembered: tuple[Result, int] | None) -> None:
         if remembered:
             self._output_bytes -= remembered[1]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 
-from imagefleet_core.errors import DecodeError
+from imagefleet_core.errors import BatchDeleted, DecodeError
 from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.store import Store
 from imagefleet_web import problems
@@ -45,6 +46,14 @@ class Standing:
         self.results[result.job.number] = result
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many images a batch has, and how many of them have a result."""
+
+    total: int
+    finished: int
+
+
 class Results:
     """Answers questions about jobs; every call to the store goes through one bounded pool."""
 
@@ -54,8 +63,17 @@ class Results:
         self._pool = pool
 
     def of_job(self, job: JobId) -> Standing:
-        """Return where one job stands; raises `Problem` if there is no such job."""
-        if result := self._hub.recall(job) or self._pool.submit(self._fetch, job).result():
+        """Return where one job stands.
+
+        Raises:
+            Problem: there is no such job.
+            BatchDeleted: its batch was deleted, which another process may have done.
+        """
+        deleted = self._pool.submit(self._store.is_deleted, job.batch)
+        result = self._hub.recall(job) or self._pool.submit(self._fetch, job).result()
+        if deleted.result():
+            raise BatchDeleted(f"the batch {job.batch} was deleted")
+        if result:
             return Standing(job.batch, {job.number: result.name}, {job.number: result})
         names = self._pool.submit(self._store.image_names, job.batch).result()
         if job.number not in names:
@@ -63,7 +81,12 @@ class Results:
         return Standing(job.batch, {job.number: names[job.number]})
 
     def of_batch(self, batch: str) -> Standing:
-        """Return where all jobs of a batch stand; raises `Problem` if there is no such batch."""
+        """Return where all jobs of a batch stand.
+
+        Raises:
+            Problem: there is no such batch.
+            BatchDeleted: there is none any more.
+        """
         names, listed = self._list(batch)
         return self._read(batch, names, listed)
 
@@ -73,7 +96,7 @@ class Results:
         However large the batch, only one piece's results are in memory.
 
         Raises:
-            Problem: there is no such batch; at once, and not with the first piece.
+            Problem, BatchDeleted: as `of_batch` does; at once, and not with the first piece.
         """
         names, listed = self._list(batch)
         numbers = sorted(names)
@@ -83,9 +106,36 @@ class Results:
             for piece in pieces
         )
 
+    def counts(self, batches: Iterable[str]) -> dict[str, Counts]:
+        """Return how many images of each batch are finished; those that are gone are left out."""
+        asked = {
+            batch: (
+                self._pool.submit(self._store.image_names, batch),
+                self._pool.submit(self._store.result_numbers, batch),
+            )
+            for batch in batches
+        }
+        told = {}
+        for batch, (images, results) in asked.items():
+            with suppress(BatchDeleted):
+                listed = results.result()
+                if total := len(images.result().keys() | listed):
+                    told[batch] = Counts(total, len(listed))
+        return told
+
+    def delete(self, batch: str) -> None:
+        """Delete the images and results of a batch; raises `Problem` if there never was one."""
+        if not self._pool.submit(self._store.delete_batch, batch).result():
+            raise _no_batch(batch)
+        self._hub.forget(batch)
+
     def look(self, batch: str, numbers: Iterable[int]) -> bool:
         """Publish what the store has of the jobs named; return whether that was anything."""
-        found = self._store.result_numbers(batch).intersection(numbers)
+        try:
+            found = self._store.result_numbers(batch).intersection(numbers)
+        except BatchDeleted:
+            self._hub.forget(batch)
+            return False
         return bool(self._get(batch, found))
 
     def fetch(self, jobs: Iterable[JobId]) -> None:
@@ -107,7 +157,7 @@ class Results:
         # A result outlives its image, and one from the inbox has no image under its batch.
         names = dict.fromkeys(listed, "") | images.result()
         if not names:
-            raise Problem(problems.NOT_FOUND, f"There is no batch {batch}, or it was forgotten.")
+            raise _no_batch(batch)
         return names, listed
 
     def _read(self, batch: str, names: dict[int, str], listed: Iterable[int]) -> Standing:
@@ -131,3 +181,7 @@ class Results:
         if result is not None:
             self._hub.publish(result)
         return result
+
+
+def _no_batch(batch: str) -> Problem:
+    return Problem(problems.NOT_FOUND, f"There is no batch {batch}, or it was forgotten.")

@@ -12,6 +12,7 @@ from uuid6 import uuid7
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
 from imagefleet_web.background import Background
+from imagefleet_web.history import History
 from imagefleet_web.hub import Hub
 from imagefleet_web.images import Images
 from imagefleet_web.intake import Intake
@@ -36,6 +37,7 @@ class Services:
     intake: Intake
     images: Images
     results: Results
+    history: History
     hub: Hub
     seats: Seats
     readiness: Readiness
@@ -81,6 +83,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
         intake=Intake(limits, store, requests, pool, reply_to=prefix + process),
         images=Images(store, pool),
         results=results,
+        history=History(store, pool),
         hub=hub,
         seats=Seats(settings.max_waiting),
         readiness=Readiness(store, requests),

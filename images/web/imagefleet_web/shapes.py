@@ -10,7 +10,7 @@ from imagefleet_core.fields import format_time
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_web.ids import made_at
 from imagefleet_web.problems import Problem
-from imagefleet_web.results import Standing
+from imagefleet_web.results import Counts, Standing
 
 API = "/api/v1"
 
@@ -87,6 +87,19 @@ def summary(standing: Standing) -> Json:
         "done": statuses.count(Status.DONE),
         "failed": statuses.count(Status.FAILED),
         "pending": len(standing.pending),
+    }
+
+
+def past(batch: str, counts: Counts) -> Json:
+    """Return a batch's object in the list of them; how many failed only its results can tell."""
+    submitted_at = made_at(batch)
+    return {
+        "batch": batch,
+        "url": batch_url(batch),
+        "submitted_at": submitted_at and format_time(submitted_at),
+        "total": counts.total,
+        "finished": counts.finished,
+        "pending": counts.total - counts.finished,
     }
 
 

@@ -13,6 +13,8 @@ import socket
 import sys
 from contextlib import suppress
 
+from PIL import Image
+
 from imagefleet_worker import picture, protocol
 from imagefleet_worker.formats import BadImageError
 from imagefleet_worker.protocol import Closed, Limits

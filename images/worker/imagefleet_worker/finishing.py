@@ -22,6 +22,8 @@ from imagefleet_worker.work import Finished, Image
 
 # How long replies wait for more of them: a call for ten costs what a call for one does.
 GATHER_S = 0.02
+# Nobody waits for a message to be deleted, so this may wait so many times longer.
+PATIENCE = 10
 # Replying and deleting ten takes a call each, so two threads do for many images a second.
 MESSENGERS = 2
 # Web processes whose reply queues are kept open.
@@ -78,6 +80,8 @@ class Finishing:
             clock=clock,
             threads=MESSENGERS,
             at_most=BATCH,
+            gather_s=PATIENCE * gather_s,
+            more_coming=lambda: leases.held() > self.deleting.waiting(),
         )
 
     def _keep(self, images: list[Finished]) -> None:

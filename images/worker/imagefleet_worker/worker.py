@@ -36,6 +36,8 @@ from imagefleet_worker.work import Image
 
 # How long an idle stage waits for work before it looks whether it's still needed.
 STAGE_WAIT_S = 1.0
+# How often the worker asks itself whether it is still of use.
+LOOK_S = 1.0
 # What giving back and the last report may take, as AWS may not answer.
 FAREWELL_S = 4.0
 
@@ -177,8 +179,12 @@ class Worker:
         return self._streak.problem() or self.heartbeat.hopeless()
 
     def _until_asked(self) -> None:
+        look_at = self._clock()
         while not self._stop.asked:
             time.sleep(TICK_S)
+            if self._clock() < look_at:
+                continue
+            look_at = self._clock() + LOOK_S
             self.stop_if_idle()
             if reason := self.beyond_help():
                 raise Stuck(f"giving up: {reason}")

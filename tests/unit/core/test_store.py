@@ -6,7 +6,13 @@ import pytest
 
 from imagefleet_core import keys
 from imagefleet_core.aws import Aws
-from imagefleet_core.errors import DecodeError, ObjectMissing, ObjectTooLarge, Unavailable
+from imagefleet_core.errors import (
+    BatchDeleted,
+    DecodeError,
+    ObjectMissing,
+    ObjectTooLarge,
+    Unavailable,
+)
 from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
 from imagefleet_core.store import S3Store, Store
 
@@ -171,19 +177,102 @@ def test_a_label_replaces_a_failure(store: Store, job: JobId) -> None:
     assert store.get_result(job) == done(job)
 
 
-def test_a_batch_lists_its_own_images_and_results_only(store: Store) -> None:
-    # given two batches, the first of more images than one page of S3 lists
+def test_a_batch_lists_its_own_images_and_results_only(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given two batches, the first of more images than one page of this S3 lists
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
     batch, other = new_batch_id(), new_batch_id()
-    for number in range(1, 1002):
+    for number in range(1, 8):
         store.put_image(keys.input_key(JobId(batch, number), f"{number}.jpg"), b"x", "image/jpeg")
     store.put_image(keys.input_key(JobId(other, 1), "cat.jpg"), b"x", "image/jpeg")
     store.put_result(done(JobId(batch, 2)))
-    store.put_result(failed(JobId(batch, 1001)))
+    store.put_result(failed(JobId(batch, 7)))
 
-    assert store.image_names(batch) == {number: f"{number}.jpg" for number in range(1, 1002)}
-    assert store.result_numbers(batch) == {2, 1001}
+    assert store.image_names(batch) == {number: f"{number}.jpg" for number in range(1, 8)}
+    assert store.result_numbers(batch) == {2, 7}
     assert store.image_names(other) == {1: "cat.jpg"}
     assert store.result_numbers(other) == set()
+
+
+def test_batches_are_listed_in_the_order_of_their_ids(store: Store) -> None:
+    # given batches with an image, with a result, with both, and an image of the inbox
+    batches = [new_batch_id() for _ in range(3)]
+    for batch in batches[:2]:
+        store.put_image(keys.input_key(JobId(batch, 1), "cat.jpg"), b"x", "image/jpeg")
+    for batch in batches[1:]:
+        store.put_result(done(JobId(batch, 1)))
+    store.put_image("inbox/cat.jpg", b"x", "image/jpeg")
+
+    page = store.batches_from("")
+
+    assert ([each for each in page.ids if each != "inbox"], page.more) == (batches, False)
+    assert store.batches_from(batches[0]).ids[0] in {batches[0], batches[1]}
+    assert store.batches_from(f"{batches[0]}~").ids[:2] == batches[1:]
+
+
+def test_more_batches_than_a_page_are_listed_without_a_gap(store: Store) -> None:
+    # given images of 1001 batches, and results of some before and after them
+    batches = [new_batch_id() for _ in range(1005)]
+    for batch in batches[2:1003]:
+        store.put_image(keys.input_key(JobId(batch, 1), "cat.jpg"), b"x", "image/jpeg")
+    for batch in (*batches[:2], *batches[1003:]):
+        store.put_result(done(JobId(batch, 1)))
+
+    first = store.batches_from("")
+    second = store.batches_from(f"{first.ids[-1]}~")
+
+    assert first.more
+    assert not second.more
+    assert first.ids + second.ids == batches
+
+
+def test_a_deleted_batch_is_gone_and_the_others_are_not(store: Store) -> None:
+    # given a batch of more images than S3 deletes at once
+    batch, other = new_batch_id(), new_batch_id()
+    for number in range(1, 1002):
+        store.put_image(keys.input_key(JobId(batch, number), "cat.jpg"), b"x", "image/jpeg")
+    for job in (JobId(batch, 1), JobId(other, 1)):
+        store.put_result(done(job))
+    store.put_image(keys.input_key(JobId(other, 1), "cat.jpg"), b"x", "image/jpeg")
+
+    assert store.delete_batch(batch)
+
+    assert store.is_deleted(batch)
+    assert store.image_names(batch) == {}
+    assert store.get_result(JobId(batch, 1)) is None
+    with pytest.raises(BatchDeleted, match=batch):
+        store.result_numbers(batch)
+    assert not store.is_deleted(other)
+    assert (store.image_names(other), store.result_numbers(other)) == ({1: "cat.jpg"}, {1})
+
+
+def test_no_late_failure_comes_back_to_a_deleted_batch(store: Store, job: JobId) -> None:
+    store.put_image(keys.input_key(job, "cat.jpg"), b"x", "image/jpeg")
+    store.delete_batch(job.batch)
+
+    assert not store.put_result(failed(job))
+
+    assert store.get_result(job) is None
+
+
+def test_deleting_again_removes_what_came_since(store: Store, job: JobId) -> None:
+    # given a label of an image that a worker had in its hands
+    store.put_image(keys.input_key(job, "cat.jpg"), b"x", "image/jpeg")
+    store.delete_batch(job.batch)
+    store.put_result(done(job))
+
+    assert store.delete_batch(job.batch)
+
+    assert store.get_result(job) is None
+    assert store.is_deleted(job.batch)
+    assert store.delete_batch(job.batch)
+
+
+def test_what_never_was_cannot_be_deleted(store: Store, job: JobId) -> None:
+    assert not store.delete_batch(job.batch)
+
+    assert not store.is_deleted(job.batch)
 
 
 @pytest.mark.usefixtures("s3")

@@ -34,7 +34,8 @@ def test_a_reply_is_enough_to_know_a_result(web: Web, world: World) -> None:
     job = web.upload(("1.jpg", CHELSEA)).json["jobs"][0]
     world.finish(world.take(1))
     web.listen()
-    world.store.outage.begin()
+    for call in ("get_result", "result_numbers", "image_names"):
+        world.store.outage.begin(call)
 
     assert web.get(job["url"]).json["label"] == "1.jpg 1"
 

@@ -47,7 +47,8 @@ def job_image(job_id: str) -> Response:
     shown = "inline" if image.content_type else "attachment"
     response.headers.set("Content-Disposition", shown, filename=image.name)
     response.set_etag(image.version)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _parse(job_id: str) -> JobId:

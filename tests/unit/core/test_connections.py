@@ -216,7 +216,7 @@ def test_tls_goes_through_a_proxy_unseen(
     assert store.get_image(KEY, max_bytes=5) == b"a cat"
 
     (head,) = proxy.heads
-    assert head.startswith(f"CONNECT {secure_s3.url.removeprefix('https://')} HTTP/1.1\r\n")
+    assert head.startswith(f"CONNECT {secure_s3.url.removeprefix('https://')} HTTP/1.")
     assert "authorization" not in head.lower()
 
 
@@ -238,7 +238,7 @@ def test_a_proxy_that_refuses_is_named_without_its_password(
     proxy.status = 407
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@{proxy.address}")
 
-    with pytest.raises(Unavailable, match=f"proxy .*{proxy.address}.* 407 to CONNECT") as caught:
+    with pytest.raises(Unavailable, match=f"proxy .*{proxy.address} .* 407") as caught:
         connect().get_image(KEY, max_bytes=5)
 
     assert "secret" not in str(caught.value)
