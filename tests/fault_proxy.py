@@ -205,7 +205,7 @@ class FaultProxy:
 
     def deliver(self, call: Call, answer: Answer, handler: _Handler) -> None:
         """Send an answer as faults have it."""
-        if self._striking(Garbled, call):
+        if answer.status == HTTPStatus.OK and self._striking(Garbled, call):
             answer = replace(answer, body=answer.body[: len(answer.body) // 2])
         if self._striking(Unanswered, call):
             handler.hang_up()

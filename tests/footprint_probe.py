@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imagefleet_worker import picture
+from imagefleet_worker.decoding import picture
 from imagefleet_worker.recipe import Recipe
 
 

@@ -75,7 +75,7 @@ def _answers(lines: Iterable[str]) -> Iterable[Answer]:
 
 def decode_all(paths: Iterable[Path], way: str, limit_s: float) -> None:
     """Decode files and print the answers."""
-    from imagefleet_worker.formats import BadImageError
+    from imagefleet_worker.decoding.formats import BadImageError
 
     with WAYS[way](limit_s) as (decode, peak_mb):
         for path in paths:
@@ -96,7 +96,7 @@ _Way = tuple[Callable[[bytes], tuple[int, ...]], Callable[[], float]]
 
 @contextmanager
 def _in_process(limit_s: float) -> Iterator[_Way]:
-    from imagefleet_worker.decode import decode
+    from imagefleet_worker.decoding.decode import decode
     from imagefleet_worker.recipe import Recipe
 
     recipe = Recipe(SIZE, RESIZE, "bicubic")
@@ -110,7 +110,7 @@ def _in_process(limit_s: float) -> Iterator[_Way]:
 
 @contextmanager
 def _child(limit_s: float) -> Iterator[_Way]:
-    from imagefleet_worker.decoders import Decoders
+    from imagefleet_worker.children.decoders import Decoders
     from imagefleet_worker.recipe import Recipe
 
     recipe, most = Recipe(SIZE, RESIZE, "bicubic"), 0.0

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from imagefleet_worker import decoder, picture
+from imagefleet_worker.children import decoder
+from imagefleet_worker.decoding import picture
 from imagefleet_worker.recipe import Picture, Recipe
 
 UNDERESTIMATE = "--underestimate"

@@ -16,7 +16,7 @@ import fakes
 from imagefleet_core import keys
 from imagefleet_core.jobs import JobId, Prediction, Request, Result, new_batch_id
 from imagefleet_core.telemetry import Report
-from imagefleet_worker import picture as pictures_of
+from imagefleet_worker.decoding import picture as pictures_of
 from imagefleet_worker.drain import Stop
 from imagefleet_worker.memory import Shares
 from imagefleet_worker.outcome import Outcome

@@ -1,4 +1,4 @@
-"""Looks for bytes that `imagefleet_worker.decode.decode` has no proper answer to.
+"""Looks for bytes that `imagefleet_worker.decoding.decode.decode` has no proper answer to.
 
 Whatever the bytes, `decode` is to return pixels of the recipe's size, or to raise `BadImageError`
 with one of its codes; in time, and in little memory. Atheris changes small real pictures of all
@@ -43,8 +43,8 @@ PNG = b"\x89PNG"
 def target(atheris: Any) -> Callable[[bytes], None]:
     """Return the function that is fed; the code under it is instrumented on import."""
     with atheris.instrument_imports(include=["PIL", "imagefleet_worker"]):
-        from imagefleet_worker import formats
-        from imagefleet_worker.decode import BadImageError, decode
+        from imagefleet_worker.decoding import formats
+        from imagefleet_worker.decoding.decode import BadImageError, decode
         from imagefleet_worker.recipe import Recipe
     codes = set(get_args(formats.Code))
     square = Recipe(SIZE, RESIZE, "bicubic")

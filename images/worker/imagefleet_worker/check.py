@@ -10,10 +10,10 @@ import boto3
 from PIL import Image
 
 from imagefleet_core.aws import Aws
-from imagefleet_worker.decoders import Decoders
+from imagefleet_worker.children.decoders import Decoders
+from imagefleet_worker.children.runners import Runner
 from imagefleet_worker.memory import MIB
 from imagefleet_worker.outcome import Outcome
-from imagefleet_worker.runners import Runner
 from imagefleet_worker.settings import WorkerSettings
 
 

@@ -9,9 +9,9 @@ import structlog
 from imagefleet_core.errors import DecodeError, QueueMissing, Unavailable
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.queues import BATCH, Message, Queue
+from imagefleet_worker.health.pressure import LOOK_S, relieve
 from imagefleet_worker.leases import Leases
 from imagefleet_worker.outage import Outage
-from imagefleet_worker.pressure import LOOK_S, relieve
 from imagefleet_worker.stage import Stage
 from imagefleet_worker.work import Image
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from imagefleet_worker.pulse import Pulse, Pulses
+from imagefleet_worker.health.pulse import Pulse, Pulses
 
 # After a turn that failed in a way nobody thought of.
 SURVIVED_PAUSE_S = 1.0

@@ -14,9 +14,9 @@ from imagefleet_core.errors import ObjectMissing, ObjectTooLarge
 from imagefleet_core.jobs import Failure, Result
 from imagefleet_core.store import Store
 from imagefleet_worker.budget import Budget
-from imagefleet_worker.child import ChildLost
+from imagefleet_worker.children.child import ChildLost
+from imagefleet_worker.decoding.formats import BadImageError
 from imagefleet_worker.finishing import Finishing
-from imagefleet_worker.formats import BadImageError
 from imagefleet_worker.leases import Leases
 from imagefleet_worker.memory import Shares
 from imagefleet_worker.outcome import Outcome

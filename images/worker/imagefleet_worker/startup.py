@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from imagefleet_core.errors import Misconfigured, Unavailable
-from imagefleet_worker.container_memory import usable_memory
-from imagefleet_worker.cpus import usable_cpus
-from imagefleet_worker.decoders import Decoders
+from imagefleet_worker.children.decoders import Decoders
+from imagefleet_worker.children.runners import Runner
 from imagefleet_worker.drain import TICK_S, Stop
+from imagefleet_worker.machine.container_memory import usable_memory
+from imagefleet_worker.machine.cpus import usable_cpus
 from imagefleet_worker.memory import share_out
 from imagefleet_worker.outage import Outage
 from imagefleet_worker.pipeline import Tools
-from imagefleet_worker.runners import Runner
 from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.worker import Worker
 

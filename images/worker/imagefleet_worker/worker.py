@@ -20,17 +20,17 @@ from imagefleet_core.telemetry import WorkerState
 from imagefleet_worker import loops
 from imagefleet_worker.consumer import Consumer
 from imagefleet_worker.drain import TICK_S, Stop, drain
+from imagefleet_worker.ec2.instance_metadata import Notices
 from imagefleet_worker.finishing import GATHER_S, Finishing
-from imagefleet_worker.heartbeat import Heartbeat
-from imagefleet_worker.instance_metadata import Notices
+from imagefleet_worker.health.heartbeat import Heartbeat
+from imagefleet_worker.health.pressure import Pressure
+from imagefleet_worker.health.pulse import Pulses
+from imagefleet_worker.health.streak import Streak
 from imagefleet_worker.leases import Leases
 from imagefleet_worker.pipeline import Pipeline, Tools
 from imagefleet_worker.prefetch import prefetch
-from imagefleet_worker.pressure import Pressure
-from imagefleet_worker.pulse import Pulses
 from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.stage import Stage
-from imagefleet_worker.streak import Streak
 from imagefleet_worker.telemetry import Reporter, Tally
 from imagefleet_worker.work import Image
 

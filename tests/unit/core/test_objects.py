@@ -324,6 +324,7 @@ def test_credentials_that_change_are_used_from_the_next_request_on(s3: S3Server)
     store.put_image(KEY, b"a cat", "image/jpeg")
 
     known = session.get_credentials()
+    assert known is not None
     known.access_key, known.secret_key, known.token = "testing", "testing", "a token"
     assert store.get_image(KEY, max_bytes=5) == b"a cat"
 

@@ -21,7 +21,7 @@ from imagefleet_worker import classifiers
 from imagefleet_worker.classifiers import PACKAGED_MODEL, Classifier, ModelError
 from imagefleet_worker.classifiers.base import Images
 from imagefleet_worker.classifiers.exported import best
-from imagefleet_worker.decode import decode
+from imagefleet_worker.decoding.decode import decode
 
 SENSIBLE = {
     "camera": {"tripod"},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefleet_worker.container_memory import Memory, memories, usable_memory
+from imagefleet_worker.machine.container_memory import Memory, memories, usable_memory
 
 MIB = 1024 * 1024
 MACHINE = "MemTotal:  8388608 kB\nMemFree:  100 kB\nMemAvailable:  4194304 kB\nHugePages_Total: 0\n"

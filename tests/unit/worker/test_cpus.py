@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagefleet_worker.cpus import usable_cpus
+from imagefleet_worker.machine.cpus import usable_cpus
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, ImageOps
 
 import photographs
 from imagefleet_worker.classifiers import Classifier
-from imagefleet_worker.decode import BadImageError, Pixels, decode
+from imagefleet_worker.decoding.decode import BadImageError, Pixels, decode
 from imagefleet_worker.recipe import Recipe
 
 # Pillow warns of much that it then copes with; outside of tests that is no error.

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import photographs
-from imagefleet_worker.child import ChildLost
-from imagefleet_worker.decode import decode
-from imagefleet_worker.decoders import Decoders
-from imagefleet_worker.formats import BadImageError
+from imagefleet_worker.children.child import ChildLost
+from imagefleet_worker.children.decoders import Decoders
+from imagefleet_worker.decoding.decode import decode
+from imagefleet_worker.decoding.formats import BadImageError
 from imagefleet_worker.recipe import Picture, Recipe
 
 RECIPE = Recipe(size=224, resize=256, interpolation="bicubic")
@@ -245,7 +245,7 @@ def test_a_decoder_survives_what_stops_a_worker() -> None:
 
 WORKER = f"""
 import sys
-from imagefleet_worker.decoders import Decoders
+from imagefleet_worker.children.decoders import Decoders
 from imagefleet_worker.recipe import Picture, Recipe
 with Decoders(count=1, max_pixels=1, limit_s=0.5,
               memory_bytes=10**8, command={ODD!r}) as ours:
@@ -325,7 +325,9 @@ def test_starting_is_tried_again_but_not_without_a_pause(tmp_path: Path) -> None
 
 def test_a_decoder_imports_nothing_large() -> None:
     large = {"numpy", "structlog", "boto3", "openvino", "logging.config", "asyncio"}
-    program = f"import imagefleet_worker.decoder, sys; sys.exit(str({large} & set(sys.modules)))"
+    program = (
+        f"import imagefleet_worker.children.decoder, sys; sys.exit(str({large} & set(sys.modules)))"
+    )
 
     ended = subprocess.run(
         [sys.executable, "-c", program],

@@ -19,7 +19,7 @@ from imagefleet_scripts.export.network import sha256
 from imagefleet_scripts.export_model import main
 from imagefleet_worker import classifiers
 from imagefleet_worker.classifiers import PACKAGED_MODEL, ModelError
-from imagefleet_worker.decode import decode
+from imagefleet_worker.decoding.decode import decode
 from imagefleet_worker.recipe import Recipe
 
 NAME = "squeezenet1_1"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import photographs
-from imagefleet_worker import picture
+from imagefleet_worker.decoding import picture
 from imagefleet_worker.recipe import Recipe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

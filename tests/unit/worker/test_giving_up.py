@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from imagefleet_worker.heartbeat import GIVE_UP_S, STUCK_S
-from imagefleet_worker.pressure import LOOK_S
-from imagefleet_worker.streak import LONGEST
+from imagefleet_worker.health.heartbeat import GIVE_UP_S, STUCK_S
+from imagefleet_worker.health.pressure import LOOK_S
+from imagefleet_worker.health.streak import LONGEST
 from imagefleet_worker.worker import PRESSED_S, Stuck, Worker
 from metadata_service import MetadataService
 from worker_tier import CURSED, Tier, finish, picture

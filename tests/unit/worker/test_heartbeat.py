@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from imagefleet_core.errors import Unavailable
-from imagefleet_worker.heartbeat import GIVE_UP_S, STUCK_S, Heartbeat
+from imagefleet_worker.health.heartbeat import GIVE_UP_S, STUCK_S, Heartbeat
 from imagefleet_worker.leases import LONGEST_HOLD_S
 from imagefleet_worker.stage import Stage
 from worker_tier import Clock

@@ -13,8 +13,8 @@ from http import HTTPStatus
 import pytest
 from structlog.testing import capture_logs
 
-from imagefleet_worker.imds import RENEW_S, TOKEN_S, Imds, ImdsError
-from imagefleet_worker.instance_metadata import (
+from imagefleet_worker.ec2.imds import RENEW_S, TOKEN_S, Imds, ImdsError
+from imagefleet_worker.ec2.instance_metadata import (
     LONGEST_PAUSE_S,
     NEAR,
     POLL_S,

@@ -14,7 +14,7 @@ from imagefleet_core.errors import Misconfigured, QueueMissing, Unavailable
 from imagefleet_core.settings import load
 from imagefleet_worker import __main__ as entry
 from imagefleet_worker.drain import Stop
-from imagefleet_worker.heartbeat import STUCK_S
+from imagefleet_worker.health.heartbeat import STUCK_S
 from imagefleet_worker.outcome import Outcome
 from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.startup import PATIENCE_S, await_aws

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 import photographs
 from imagefleet_worker import processors
-from imagefleet_worker.decode import decode
+from imagefleet_worker.decoding.decode import decode
 from imagefleet_worker.processors import Processor
 from imagefleet_worker.settings import WorkerSettings
 

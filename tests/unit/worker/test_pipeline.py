@@ -9,7 +9,7 @@ import pytest
 
 import worker_tier
 from imagefleet_core.jobs import Status
-from imagefleet_worker.child import ChildLost
+from imagefleet_worker.children.child import ChildLost
 from imagefleet_worker.memory import Shares
 from imagefleet_worker.recipe import Picture
 from worker_tier import CURSED, Tier, finish, label, picture, work

@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
-from imagefleet_worker.pressure import LOOK_S, Pressure, relieve
+from imagefleet_worker.health.pressure import LOOK_S, Pressure, relieve
 from imagefleet_worker.worker import Worker
 from worker_tier import Clock, Tier, finish, picture
 

@@ -19,7 +19,7 @@ from imagefleet_core.jobs import Failure, Prediction
 from imagefleet_worker import processors
 from imagefleet_worker.classifiers import Classifier, ModelError
 from imagefleet_worker.classifiers.base import Images
-from imagefleet_worker.decode import decode
+from imagefleet_worker.decoding.decode import decode
 from imagefleet_worker.processors import (
     ImageFunction,
     Outcome,

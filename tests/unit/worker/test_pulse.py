@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from imagefleet_worker import loops
-from imagefleet_worker.pulse import FAILING_S, SILENT_S, Pulses
+from imagefleet_worker.health.pulse import FAILING_S, SILENT_S, Pulses
 from worker_tier import Clock
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import odd_work
-from imagefleet_worker.child import ChildLost
+from imagefleet_worker.children.child import ChildLost
+from imagefleet_worker.children.runners import ProcessorFailed, Runner
 from imagefleet_worker.recipe import Picture
-from imagefleet_worker.runners import ProcessorFailed, Runner
 from worker_tier import PACKAGES
 
 LIMIT_S = 1.0

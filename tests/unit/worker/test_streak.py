@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
-from imagefleet_worker.streak import LONGEST, Streak
+from imagefleet_worker.health.streak import LONGEST, Streak
 
 BATCH = new_batch_id()
 

@@ -25,12 +25,14 @@ export class Card {
     this.#part = partsOf(this.element);
     const { article, name, retry, remove } = this.#part;
     name.id = `picture-${picture.id}`;
-    name.textContent = name.title = picture.file.name;
+    name.textContent = name.title = picture.name;
     article.setAttribute("aria-labelledby", name.id);
     retry.addEventListener("click", () => onRetry(picture));
     remove.addEventListener("click", () => onRemove(picture));
-    this.#thumbnailUrl = URL.createObjectURL(picture.file);
-    this.#showThumbnail(picture.file.name);
+    this.#thumbnailUrl = picture.file
+      ? URL.createObjectURL(picture.file)
+      : `/api/v1/jobs/${picture.job}/image`;
+    this.#showThumbnail(picture.name);
     this.show(picture);
   }
 
@@ -97,10 +99,11 @@ function stateText({ state, sent }) {
 
 /**
  * @param {Picture} picture
- * @returns {string} the time it took once it is known, until then the file's size
+ * @returns {string} the time it took once it is known, until then the file's size if that is
  */
 function factText({ seconds, file }) {
-  return seconds === null ? formatBytes(file.size) : `in ${formatSeconds(seconds)}`;
+  if (seconds !== null) return `in ${formatSeconds(seconds)}`;
+  return file ? formatBytes(file.size) : "";
 }
 
 /**

@@ -48,14 +48,15 @@ export class Connection extends EventTarget {
 }
 
 /**
- * GET with a time limit.
+ * Ask with a time limit.
  * @param {string} url
+ * @param {"GET" | "DELETE"} method
  * @returns {Promise<Response | null>} null if no answer came, or only that of a proxy
  */
-export async function request(url) {
+export async function request(url, method = "GET") {
   try {
     const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-    const answer = await fetch(url, { signal, cache: "no-store" });
+    const answer = await fetch(url, { method, signal, cache: "no-store" });
     return answer.status === 502 || answer.status === 504 ? null : answer;
   } catch {
     return null;

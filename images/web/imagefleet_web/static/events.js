@@ -16,7 +16,8 @@ const STREAMS_AT_ONCE = 2;
 const POLL_MS = 2000;
 /** A stream silent for so long may be held up by a proxy, or dead: ask beside it. */
 const SILENCE_MS = 15_000;
-const GONE = new Set([404, 410]);
+/** Answers about a batch that is not there, or not any more. */
+export const GONE = new Set([404, 410]);
 
 export class Watcher {
   #connection;

@@ -2,6 +2,15 @@
 
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
 const decimal = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+
+/**
+ * @param {string} time  ISO 8601
+ * @returns {string} in the time zone of this browser, `24 Nov 2026, 20:38`
+ */
+export function formatTime(time) {
+  return moment.format(new Date(time));
+}
 
 /**
  * @param {number} number

@@ -1,10 +1,11 @@
 // The pictures of this page and their cards.
 
 import { Card } from "./cards.js";
-import { newPicture } from "./pictures.js";
+import { newPicture, uploadedPicture } from "./pictures.js";
 
 /**
  * @typedef {import("./pictures.js").Change} Change
+ * @typedef {import("./pictures.js").Job} Job
  * @typedef {import("./pictures.js").Picture} Picture
  *
  * @typedef {object} Actions
@@ -43,10 +44,19 @@ export class Gallery {
    */
   add(files) {
     const pictures = files.map(newPicture);
-    const cards = pictures.map((picture) => new Card(picture, this.#template, this.#actions));
-    for (const [index, picture] of pictures.entries()) this.#cards.set(picture, cards[index]);
-    this.#list.prepend(...cards.map((card) => card.element));
-    this.#actions.onChange();
+    this.#list.prepend(...this.#cardsOf(pictures));
+    return pictures;
+  }
+
+  /**
+   * Show pictures that the server has, before or after those that are there.
+   * @param {Job[]} jobs
+   * @param {"prepend" | "append"} where
+   * @returns {Picture[]}
+   */
+  addUploaded(jobs, where) {
+    const pictures = jobs.map(uploadedPicture);
+    this.#list[where](...this.#cardsOf(pictures));
     return pictures;
   }
 
@@ -72,5 +82,16 @@ export class Gallery {
   /** @param {Picture} picture */
   focus(picture) {
     this.#cards.get(picture)?.focus();
+  }
+
+  /**
+   * @param {Picture[]} pictures
+   * @returns {HTMLElement[]} a new card for each
+   */
+  #cardsOf(pictures) {
+    const cards = pictures.map((picture) => new Card(picture, this.#template, this.#actions));
+    for (const [index, picture] of pictures.entries()) this.#cards.set(picture, cards[index]);
+    this.#actions.onChange();
+    return cards.map((card) => card.element);
   }
 }

@@ -33,15 +33,16 @@ export class Notices {
   }
 
   /**
-   * Say that something is well again, for a moment.
+   * Say something for a moment, such as that all is well again.
    * @param {unknown} subject
    * @param {string} text
+   * @param {"trouble" | "good"} tone
    */
-  farewell(subject, text) {
-    this.show(subject, text, "good");
+  farewell(subject, text, tone = "good") {
+    this.show(subject, text, tone);
     const notice = this.#shown.get(subject);
     setTimeout(() => {
-      if (notice?.dataset.tone === "good") this.clear(subject);
+      if (notice?.textContent === text) this.clear(subject);
     }, FAREWELL_MS);
   }
 }

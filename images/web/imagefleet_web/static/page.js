@@ -1,10 +1,13 @@
 // The page: brings its parts together.
 
+import { batchUrl, deleteBatch, jobsOf } from "./batches.js";
 import { Connection } from "./connection.js";
 import { Watcher } from "./events.js";
 import { formatCount } from "./format.js";
 import { Gallery } from "./gallery.js";
+import { History } from "./history.js";
 import { takeFiles } from "./intake.js";
+import { browserStorage, Kept } from "./kept.js";
 import { readLimits } from "./limits.js";
 import { Notices } from "./notices.js";
 import { canRetry, fromJob, isFinished } from "./pictures.js";
@@ -31,6 +34,11 @@ const gallery = new Gallery(byId("cards"), /** @type {HTMLTemplateElement} */ (b
   },
   onRemove: (picture) => forget([picture]),
   onChange: onceAfter(() => summary.show(gallery.pictures)),
+});
+const kept = new Kept(browserStorage());
+const history = new History(document, /** @type {HTMLTemplateElement} */ (byId("batch")), {
+  onShow: showBatch,
+  onDelete: removeBatch,
 });
 /** The pictures whose results are to come, by their jobs' ids. @type {Map<string, Picture>} */
 const awaited = new Map();
@@ -65,21 +73,102 @@ connection.addEventListener("change", () => {
 window.addEventListener("offline", () => connection.regain(window));
 window.addEventListener("beforeunload", (event) => uploader.busy && event.preventDefault());
 offerCopy(byId("copy"), byId("command"), byId("origin"));
+void history.refresh();
+void restore();
 
 /**
  * @param {Picture[]} pictures  of one request
  * @param {Job[]} jobs  theirs, in the same order
- * @param {string | null} batchUrl
+ * @param {string | null} url  of their batch
  */
-function follow(pictures, jobs, batchUrl) {
-  const ids = [];
+function follow(pictures, jobs, url) {
+  kept.remove(jobIds(pictures)); // of those that were tried before
   for (const [index, job] of jobs.entries()) {
-    gallery.change(pictures[index], fromJob(job));
-    if (job.status !== "pending" || job.id === null) continue;
-    awaited.set(job.id, pictures[index]);
-    ids.push(job.id);
+    gallery.change(pictures[index], { ...fromJob(job), job: job.id });
   }
-  if (batchUrl && ids.length > 0) void watcher.follow(batchUrl, ids);
+  const batch = jobs.find(({ id }) => id !== null)?.batch;
+  if (batch) kept.add(batch, jobIds(pictures));
+  if (url) void awaitResults(url, pictures);
+}
+
+/**
+ * @param {string} url  of a batch
+ * @param {Picture[]} pictures  some of it, those that are finished too
+ */
+async function awaitResults(url, pictures) {
+  const waiting = pictures.filter(({ state }) => state === "waiting");
+  for (const picture of waiting) awaited.set(/** @type {string} */ (picture.job), picture);
+  void history.refresh();
+  if (waiting.length === 0) return;
+  await watcher.follow(url, jobIds(waiting));
+  void history.refresh();
+}
+
+/** Bring back what this browser showed before the page was loaded. */
+async function restore() {
+  for (const { id, jobs } of kept.batches) await bringBack(id, "append", jobs);
+}
+
+/**
+ * Show the pictures of an earlier upload.
+ * @param {string} id  of its batch
+ */
+async function showBatch(id) {
+  if (picturesOf(id).length === 0) await bringBack(id, "prepend");
+  const [first] = picturesOf(id);
+  if (first) gallery.focus(first);
+}
+
+/**
+ * @param {string} id  of a batch
+ * @param {"prepend" | "append"} where  before or after the pictures that are there
+ * @param {string[]} [wanted]  the ids of its jobs to show, all of them unless given
+ */
+async function bringBack(id, where, wanted) {
+  const jobs = await jobsOf(id, connection);
+  if (jobs === null) {
+    kept.forget(id);
+    return;
+  }
+  const shown = new Set(jobIds(gallery.pictures));
+  const missing = jobs.filter((job) => {
+    const jobId = /** @type {string} */ (job.id);
+    return (wanted?.includes(jobId) ?? true) && !shown.has(jobId);
+  });
+  const pictures = gallery.addUploaded(missing, where);
+  if (!wanted) kept.add(id, jobIds(pictures));
+  void awaitResults(batchUrl(id), pictures);
+}
+
+/**
+ * Delete an earlier upload.
+ * @param {string} id  of its batch
+ * @returns {Promise<boolean>} whether it is gone
+ */
+async function removeBatch(id) {
+  if (!(await deleteBatch(id))) {
+    notices.farewell(id, "This upload could not be deleted. Try again soon.", "trouble");
+    return false;
+  }
+  kept.forget(id);
+  gallery.remove(picturesOf(id));
+  return true;
+}
+
+/**
+ * @param {string} id  of a batch
+ * @returns {Picture[]}
+ */
+function picturesOf(id) {
+  return gallery.pictures.filter(({ job }) => job?.startsWith(`${id}-`));
+}
+
+/**
+ * @param {Picture[]} pictures
+ * @returns {string[]} the ids of their jobs, of those that have one
+ */
+function jobIds(pictures) {
+  return pictures.flatMap(({ job }) => job ?? []);
 }
 
 /** @param {Job} job  finished */
@@ -92,6 +181,7 @@ function settle(job) {
 
 /** @param {Picture[]} pictures  finished */
 function forget(pictures) {
+  kept.remove(jobIds(pictures));
   gallery.remove(pictures);
   if (gallery.pictures.length > 0) byId("results").focus();
   else chooser.focus();

@@ -6,6 +6,7 @@
  *
  * @typedef {object} Job  one image as the API tells it
  * @property {string | null} id  null if the server refused the file
+ * @property {string} [batch]  the id of its batch
  * @property {string} name
  * @property {"pending" | "done" | "failed" | "rejected"} status
  * @property {Guess[] | null} [top]  best first
@@ -18,7 +19,9 @@
  *
  * @typedef {object} Picture
  * @property {number} id  of this page alone
- * @property {File} file
+ * @property {string} name
+ * @property {File | null} file  null if it was uploaded before this page was loaded
+ * @property {string | null} job  the id of its job, once it has one
  * @property {State} state
  * @property {number} sent  the share of its bytes that is uploaded, 0 to 1
  * @property {Guess[]} top  best first; empty until done
@@ -26,7 +29,7 @@
  * @property {number | null} seconds  from the upload's end to its result
  * @property {Failure | null} error
  *
- * @typedef {Partial<Omit<Picture, "id" | "file">>} Change
+ * @typedef {Partial<Omit<Picture, "id" | "name" | "file">>} Change
  * @typedef {{total: number, waiting: number, done: number, failed: number}} Counts
  */
 
@@ -43,9 +46,23 @@ let lastId = 0;
  * @returns {Picture}
  */
 export function newPicture(file) {
+  return { ...unknown(), name: file.name, file };
+}
+
+/**
+ * Take up a picture that the server has.
+ * @param {Job} job
+ * @returns {Picture}
+ */
+export function uploadedPicture(job) {
+  return { ...unknown(), name: job.name, file: null, job: job.id, ...fromJob(job) };
+}
+
+/** @returns {Omit<Picture, "name" | "file">} */
+function unknown() {
   lastId += 1;
-  const unknown = { top: [], output: null, seconds: null, error: null };
-  return { id: lastId, file, state: "queued", sent: 0, ...unknown };
+  const result = { top: [], output: null, seconds: null, error: null };
+  return { id: lastId, job: null, state: "queued", sent: 0, ...result };
 }
 
 /**
@@ -83,10 +100,11 @@ export function isFinished({ state }) {
 
 /**
  * @param {Picture} picture
- * @returns {boolean} whether trying again could end differently
+ * @returns {boolean} whether it can be tried again, and that could end differently
  */
-export function canRetry({ state, error }) {
-  return (state === "failed" || state === "refused") && !FINAL.has(error?.code ?? "");
+export function canRetry({ file, state, error }) {
+  const ended = state === "failed" || state === "refused";
+  return file !== null && ended && !FINAL.has(error?.code ?? "");
 }
 
 /**

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from imagefleet_scripts.bench.kit import photographs
 from imagefleet_worker import classifiers
-from imagefleet_worker.decode import decode
+from imagefleet_worker.decoding.decode import decode
 
 WARM_UP = 12
 

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from imagefleet_worker.decode import decode
-from imagefleet_worker.pixels import Pixels
+from imagefleet_worker.decoding.decode import decode
+from imagefleet_worker.decoding.pixels import Pixels
 from imagefleet_worker.recipe import Recipe
 
 RECIPE = Recipe(size=224, resize=256, interpolation="bicubic")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from imagefleet_scripts.bench.kit import photographs
 from imagefleet_worker.classifiers import PACKAGED_MODEL, load
-from imagefleet_worker.decode import decode
+from imagefleet_worker.decoding.decode import decode
 from imagefleet_worker.recipe import Recipe
 
 WARM_UP = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from imagefleet_worker import picture
-from imagefleet_worker.formats import BadImageError
-from imagefleet_worker.pixels import Pixels
+from imagefleet_worker.decoding import picture
+from imagefleet_worker.decoding.formats import BadImageError
+from imagefleet_worker.decoding.pixels import Pixels
 from imagefleet_worker.recipe import Recipe
 
 __all__ = ["DEFAULT_MAX_PIXELS", "BadImageError", "Pixels", "decode"]

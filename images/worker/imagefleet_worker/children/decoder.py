@@ -15,9 +15,10 @@ from contextlib import suppress
 
 from PIL import Image
 
-from imagefleet_worker import picture, protocol
-from imagefleet_worker.formats import BadImageError
-from imagefleet_worker.protocol import Closed, Limits
+from imagefleet_worker.children import protocol
+from imagefleet_worker.children.protocol import Closed, Limits
+from imagefleet_worker.decoding import picture
+from imagefleet_worker.decoding.formats import BadImageError
 from imagefleet_worker.recipe import Recipe
 
 # The worker ends a picture that takes too long. If it is gone itself, the system does, a bit later.

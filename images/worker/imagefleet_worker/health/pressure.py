@@ -11,8 +11,8 @@ from pathlib import Path
 
 import structlog
 
-from imagefleet_worker.container_memory import memories
 from imagefleet_worker.leases import Leases
+from imagefleet_worker.machine.container_memory import memories
 from imagefleet_worker.stage import Stage
 from imagefleet_worker.work import Image
 

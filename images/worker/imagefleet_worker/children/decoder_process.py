@@ -12,15 +12,15 @@ from contextlib import ExitStack
 import structlog
 
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_worker import protocol
 from imagefleet_worker.budget import Reservation
-from imagefleet_worker.child import Child, ChildLost
-from imagefleet_worker.formats import BadImageError
-from imagefleet_worker.protocol import Closed, Limits
+from imagefleet_worker.children import protocol
+from imagefleet_worker.children.child import Child, ChildLost
+from imagefleet_worker.children.protocol import Closed, Limits
+from imagefleet_worker.decoding.formats import BadImageError
 from imagefleet_worker.recipe import Picture, Recipe
 
 # Without the working directory on its path, and without warnings about odd files.
-COMMAND = (sys.executable, "-P", "-W", "ignore", "-m", "imagefleet_worker.decoder")
+COMMAND = (sys.executable, "-P", "-W", "ignore", "-m", "imagefleet_worker.children.decoder")
 
 # Memory of large pictures goes back to the system at once; glibc would keep up to 64 MB of it
 # (mallopt(3), M_MMAP_THRESHOLD).

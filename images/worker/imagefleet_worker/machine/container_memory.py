@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagefleet_worker.cgroup import read, v1_folders, v2_folders
+from imagefleet_worker.machine.cgroup import read, v1_folders, v2_folders
 
 # The page cache: the kernel gives it up before it ends anybody for want of memory. The active
 # half counts too, or a container would seem full for having read its own files.

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from imagefleet_worker.budget import Budget, BudgetClosed, Reservation
-from imagefleet_worker.child import ChildLost
-from imagefleet_worker.decoder_process import COMMAND, DecoderProcess
-from imagefleet_worker.place import Place
-from imagefleet_worker.protocol import Limits
+from imagefleet_worker.children.child import ChildLost
+from imagefleet_worker.children.decoder_process import COMMAND, DecoderProcess
+from imagefleet_worker.children.place import Place
+from imagefleet_worker.children.protocol import Limits
 from imagefleet_worker.recipe import Picture, Recipe
 
 # Memory that each decoder may use without asking: enough for any JPEG that isn't progressive, and

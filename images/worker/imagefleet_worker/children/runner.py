@@ -24,11 +24,12 @@ import structlog
 from imagefleet_core import logs
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.settings import load
-from imagefleet_worker import processors, protocol
-from imagefleet_worker.cpus import usable_cpus
+from imagefleet_worker import processors
+from imagefleet_worker.children import protocol
+from imagefleet_worker.children.protocol import Closed
+from imagefleet_worker.machine.cpus import usable_cpus
 from imagefleet_worker.processors import Pixels, Processor
 from imagefleet_worker.processors.adapter import grey
-from imagefleet_worker.protocol import Closed
 from imagefleet_worker.settings import WorkerSettings
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from imagefleet_worker.child import ChildLost
+from imagefleet_worker.children.child import ChildLost
 from imagefleet_worker.outage import pause_s
 
 

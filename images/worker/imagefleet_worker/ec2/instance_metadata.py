@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 
 import structlog
 
-from imagefleet_worker.imds import Imds, ImdsError
+from imagefleet_worker.ec2.imds import Imds, ImdsError
 from imagefleet_worker.outage import Outage
 
 # As often as AWS recommends.

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import IO
 
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_worker import protocol
-from imagefleet_worker.protocol import Closed
+from imagefleet_worker.children import protocol
+from imagefleet_worker.children.protocol import Closed
 
 # How long one may take to start, on a machine that is busy.
 START_S = 60.0

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from imagefleet_worker.cgroup import read, v1_folders, v2_folders
+from imagefleet_worker.machine.cgroup import read, v1_folders, v2_folders
 
 
 def usable_cpus(root: Path = Path("/")) -> int:

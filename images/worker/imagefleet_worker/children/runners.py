@@ -12,14 +12,14 @@ from types import TracebackType
 from typing import Self
 
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_worker import protocol
-from imagefleet_worker.child import Child, ChildLost
+from imagefleet_worker.children import protocol
+from imagefleet_worker.children.child import Child, ChildLost
+from imagefleet_worker.children.place import Place
+from imagefleet_worker.children.protocol import Closed
 from imagefleet_worker.outcome import Outcome
-from imagefleet_worker.place import Place
-from imagefleet_worker.protocol import Closed
 from imagefleet_worker.recipe import Picture, Recipe
 
-COMMAND = (sys.executable, "-m", "imagefleet_worker.runner")
+COMMAND = (sys.executable, "-m", "imagefleet_worker.children.runner")
 
 
 class ProcessorFailed(ImagefleetError):

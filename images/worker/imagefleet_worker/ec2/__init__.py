@@ -1,0 +1,1 @@
+"""What EC2 tells an instance about itself."""

@@ -1,0 +1,1 @@
+"""Whether the worker is well, and still of use."""

@@ -1,0 +1,1 @@
+"""What the machine, or the container, grants to this process."""
