@@ -168,8 +168,8 @@ FAULTS: dict[str, Sequence[Fault]] = {
     ],
     "deletions are refused one by one": [Refused(calls=DELETE, share=0.4)],
     "extensions are refused one by one": [Refused(calls=EXTEND, times=8), LONG_WORK],
-    "S3 slows down": [SlowDown(share=0.4)],
-    "S3 has internal errors": [InternalError(calls=GET | PUT, share=0.4)],
+    "S3 slows down": [SlowDown(share=0.25)],
+    "S3 has internal errors": [InternalError(calls=GET | PUT, share=0.25)],
     "S3 stores a result and says that it did not": [InternalError(calls=PUT, done=True, times=8)],
     "SQS throttles": [Throttled(times=12)],
     "SQS throttles in other words": [Throttled(times=12, code="ThrottlingException")],
@@ -235,7 +235,7 @@ def test_a_late_failure_never_hides_a_label(fleet: Fleet) -> None:
     wait_for(lambda: late.count == len(jobs), DONE_S)
     fleet.work_through(jobs)
 
-    assert twice.count == garbled.count == len(jobs)
+    assert twice.count >= garbled.count == len(jobs)  # S3's test event is a message too
     # and the failures came after the labels, to no avail
     wait_for(lambda: fleet.failed() >= set(jobs), DONE_S)
     fleet.place.verify(jobs)

@@ -2,141 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from imagefleet_core import keys, stack
-from imagefleet_core.aws import Aws
-from imagefleet_core.jobs import JobId, Request, Result, new_batch_id
-from imagefleet_core.settings import Settings
-from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store
 from imagefleet_core.telemetry import Report, WorkerState
 from imagefleet_scripts import emulator
-from system import wait_for
-from worker_tier import PACKAGES
+from place import Place, place_on
+from system import PHOTOGRAPHS, SAMPLES, wait_for
 
 pytestmark = pytest.mark.embedded
 
-ROOT = Path(__file__).parents[2]
-TEMPLATE = (ROOT / "infra/data.yaml").read_text()
-PHOTOGRAPHS = sorted((ROOT / "samples").glob("*.jpg"))
-NUMBERS = itertools.count(1)
 RESULTS_S = 60
 EXIT_S = 40
-
-
-def labels() -> dict[str, str]:
-    """Return the label of each sample photograph."""
-    with (ROOT / "samples/labels.csv").open(newline="") as file:
-        return {row["Image"]: row["Results"] for row in csv.DictReader(file)}
-
-
-@dataclass
-class Place:
-    """Buckets and queues of their own on an emulator, and the workers started on them."""
-
-    environment: dict[str, str]
-    settings: Settings
-    folder: Path
-    store: S3Store
-    queues: SqsQueues
-
-    def __post_init__(self) -> None:
-        self.requests = self.queues.open(self.settings.requests_queue)
-        self.replies_name = f"{self.settings.replies_prefix}test"
-        self.replies = self.queues.create(self.replies_name, retention_s=300, tags={})
-
-    def submit(self, photographs: list[Path]) -> dict[JobId, str]:
-        """Accept photographs as the web tier does; return the label each should get."""
-        expected, batch, requests, now = labels(), new_batch_id(), [], datetime.now(UTC)
-        for number, path in enumerate(photographs, 1):
-            job = JobId(batch, number)
-            request = Request(
-                job, keys.input_key(job, path.name), path.name, self.replies_name, now
-            )
-            self.store.put_image(request.key, path.read_bytes(), "image/jpeg")
-            requests.append(request)
-        self.requests.send([request.encode() for request in requests])
-        return {each.job: expected[each.name] for each in requests}
-
-    def labels_of(self, jobs: dict[JobId, str]) -> dict[JobId, str | None]:
-        """Return the labels that jobs got so far."""
-        results = {job: self.store.get_result(job) for job in jobs}
-        return {job: result.label for job, result in results.items() if result}
-
-    def finished(self, jobs: dict[JobId, str]) -> int:
-        """Return how many results there are of one batch."""
-        return len(self.store.result_numbers(next(iter(jobs)).batch))
-
-    @contextmanager
-    def worker(self, name: str = "worker-1", **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a worker; it is killed in the end if it still runs then."""
-        command = [sys.executable, "-m", "imagefleet_worker"]
-        environment = self.environment_of(name, settings)
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stderr=log)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-
-    def environment_of(self, name: str, settings: dict[str, str]) -> dict[str, str]:
-        """Return what a worker finds in its environment."""
-        return {
-            **os.environ,
-            **self.environment,
-            "PYTHONPATH": os.pathsep.join(PACKAGES),
-            "IMAGEFLEET_PREFIX": self.settings.prefix,
-            "IMAGEFLEET_WORKER_ID": name,
-            "IMAGEFLEET_RECEIVE_WAIT_S": "1",
-            "IMAGEFLEET_HEARTBEAT_FILE": str(self.folder / f"{name}.alive"),
-            "IMAGEFLEET_LOG_FORMAT": "json",
-            **settings,
-        }
-
-    def log(self, name: str = "worker-1") -> str:
-        """Return what a worker has said."""
-        return (self.folder / f"{name}.log").read_text()
-
-
-@contextmanager
-def place_on(endpoint: str, folder: Path) -> Iterator[Place]:
-    environment = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "embedded",
-        "AWS_SECRET_ACCESS_KEY": "embedded",
-        "NO_PROXY": "127.0.0.1",
-    }
-    settings = Settings(prefix=f"worker-test-{next(NUMBERS)}")
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, text in environment.items():
-            patch.setenv(variable, text)
-        aws = Aws()
-        stack.apply(
-            aws.cloudformation(), f"{settings.prefix}-data", TEMPLATE, {"Prefix": settings.prefix}
-        )
-        s3, sqs = aws.s3(4), aws.sqs(4)
-        store = S3Store(
-            s3, input_bucket=settings.input_bucket, results_bucket=settings.results_bucket
-        )
-        yield Place(environment, settings, folder, store, SqsQueues(sqs))
-        s3.close()
-        sqs.close()
 
 
 @pytest.fixture
@@ -152,17 +34,12 @@ def test_photographs_get_their_labels_and_whoever_asked_is_told(place: Place) ->
         wait_for(lambda: place.finished(jobs) == len(jobs), RESULTS_S)
         wait_for(lambda: place.requests.counts().total == 0, RESULTS_S)
 
-    assert place.labels_of(jobs) == jobs
-    told: list[JobId] = []
-    while replies := place.replies.receive(wait_s=0, visibility_s=60):
-        told += [Result.decode(reply.body).job for reply in replies]
-    assert sorted(told) == sorted(jobs)
+    place.verify(jobs)
+    assert sorted(place.told()) == jobs
 
 
 def test_a_file_put_into_the_inbox_is_classified_without_any_other_call(place: Place) -> None:
-    place.store.put_image(
-        "inbox/my cat.jpg", (ROOT / "samples/chelsea.jpg").read_bytes(), "image/jpeg"
-    )
+    place.store.put_image("inbox/my cat.jpg", (SAMPLES / "chelsea.jpg").read_bytes(), "image/jpeg")
 
     with place.worker():
         wait_for(lambda: "my cat.jpg" in place.log(), RESULTS_S)
@@ -188,7 +65,7 @@ def test_sigterm_in_the_middle_loses_nothing_and_hides_nothing(place: Place) -> 
     # and the next worker does the rest, each in its first try
     with place.worker("worker-2"):
         wait_for(lambda: place.finished(jobs) == len(jobs), RESULTS_S)
-    assert place.labels_of(jobs) == jobs
+    place.verify(jobs)
 
 
 def test_a_killed_workers_images_are_done_by_the_next(place: Place) -> None:
@@ -201,8 +78,8 @@ def test_a_killed_workers_images_are_done_by_the_next(place: Place) -> None:
         wait_for(lambda: place.finished(jobs) == len(jobs), RESULTS_S)
         wait_for(lambda: place.requests.counts().total == 0, RESULTS_S)
 
-    assert place.labels_of(jobs) == jobs
-    assert place.queues.open(place.settings.dead_letter_queue).counts().total == 0
+    place.verify(jobs)
+    assert place.dead_letters.counts().total == 0
 
 
 def test_a_worker_without_work_ends_and_tells_its_life(place: Place) -> None:

@@ -481,6 +481,22 @@ def test_a_file_that_cannot_be_read_fails_alone(
     ]
 
 
+def test_a_file_that_changes_before_it_is_sent_again_fails_alone(
+    run: Client, service: Imagefleet, folder: Path
+) -> None:
+    def change(handler: Handler) -> None:
+        (folder / "b.PNG").write_bytes(b"a longer content of b.PNG")
+        saying(503)(handler)
+
+    service.upload_faults = [change]
+
+    ran = run(folder)
+
+    assert ran.status == 1
+    assert service.names == ["a.jpg", "c.tiff"]
+    assert ran.rows[1]["message"] == "It changed while it was read."
+
+
 def test_outputs_of_other_work_stand_in_every_format(
     run: Client, service: Imagefleet, folder: Path, tmp_path: Path
 ) -> None:

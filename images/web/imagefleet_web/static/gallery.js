@@ -5,6 +5,7 @@ import { newPicture, uploadedPicture } from "./pictures.js";
 
 /**
  * @typedef {import("./pictures.js").Change} Change
+ * @typedef {import("./pictures.js").Chosen} Chosen
  * @typedef {import("./pictures.js").Job} Job
  * @typedef {import("./pictures.js").Picture} Picture
  *
@@ -40,7 +41,7 @@ export class Gallery {
   /**
    * Show files before those that are there, in their own order.
    * @param {File[]} files
-   * @returns {Picture[]}
+   * @returns {Chosen[]}
    */
   add(files) {
     const pictures = files.map(newPicture);

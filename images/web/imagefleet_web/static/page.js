@@ -29,7 +29,7 @@ const notices = new Notices(byId("notices"));
 const connection = new Connection();
 const gallery = new Gallery(byId("cards"), /** @type {HTMLTemplateElement} */ (byId("card")), {
   onRetry: (picture) => {
-    uploader.send([picture]);
+    if (canRetry(picture)) uploader.send([picture]);
     gallery.focus(picture);
   },
   onRemove: (picture) => forget([picture]),
@@ -88,7 +88,9 @@ function follow(pictures, jobs, url) {
   }
   const batch = jobs.find(({ id }) => id !== null)?.batch;
   if (batch) kept.add(batch, jobIds(pictures));
-  if (url) void awaitResults(url, pictures);
+  if (!url) return;
+  void history.refresh();
+  void awaitResults(url, pictures);
 }
 
 /**
@@ -98,7 +100,6 @@ function follow(pictures, jobs, url) {
 async function awaitResults(url, pictures) {
   const waiting = pictures.filter(({ state }) => state === "waiting");
   for (const picture of waiting) awaited.set(/** @type {string} */ (picture.job), picture);
-  void history.refresh();
   if (waiting.length === 0) return;
   await watcher.follow(url, jobIds(waiting));
   void history.refresh();

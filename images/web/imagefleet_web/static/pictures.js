@@ -29,6 +29,7 @@
  * @property {number | null} seconds  from the upload's end to its result
  * @property {Failure | null} error
  *
+ * @typedef {Picture & {file: File}} Chosen  a picture that can be sent
  * @typedef {Partial<Omit<Picture, "id" | "name" | "file">>} Change
  * @typedef {{total: number, waiting: number, done: number, failed: number}} Counts
  */
@@ -43,7 +44,7 @@ let lastId = 0;
 /**
  * Take up a file that the person chose.
  * @param {File} file
- * @returns {Picture}
+ * @returns {Chosen}
  */
 export function newPicture(file) {
   return { ...unknown(), name: file.name, file };
@@ -100,11 +101,11 @@ export function isFinished({ state }) {
 
 /**
  * @param {Picture} picture
- * @returns {boolean} whether it can be tried again, and that could end differently
+ * @returns {picture is Chosen} whether it can be tried again, and that could end differently
  */
-export function canRetry({ file, state, error }) {
-  const ended = state === "failed" || state === "refused";
-  return file !== null && ended && !FINAL.has(error?.code ?? "");
+export function canRetry(picture) {
+  const ended = picture.state === "failed" || picture.state === "refused";
+  return picture.file !== null && ended && !FINAL.has(picture.error?.code ?? "");
 }
 
 /**

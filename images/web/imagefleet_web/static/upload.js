@@ -4,7 +4,7 @@
  * @typedef {import("./limits.js").Limits} Limits
  * @typedef {import("./pictures.js").Failure} Failure
  * @typedef {import("./pictures.js").Job} Job
- * @typedef {import("./pictures.js").Picture} Picture
+ * @typedef {import("./pictures.js").Chosen} Chosen
  *
  * @typedef {{kind: "judged", batch: string | null, url: string | null, jobs: Job[]}
  *   | {kind: "refused", error: Failure}
@@ -22,9 +22,9 @@ const PASSING = new Set([429, 502, 503, 504]);
 const DEFAULT_RETRY_SECONDS = 5;
 
 /**
- * @param {Picture[]} queue  not empty
+ * @param {Chosen[]} queue  not empty
  * @param {Limits} limits
- * @returns {Picture[]} the longest beginning of the queue that one request may carry
+ * @returns {Chosen[]} the longest beginning of the queue that one request may carry
  */
 export function nextRequest(queue, { maxFiles, maxRequestBytes }) {
   let bytes = 0;

@@ -9,11 +9,11 @@ import { nextRequest, post, shareProgress } from "./upload.js";
  * @typedef {import("./limits.js").Limits} Limits
  * @typedef {import("./pictures.js").Change} Change
  * @typedef {import("./pictures.js").Job} Job
- * @typedef {import("./pictures.js").Picture} Picture
+ * @typedef {import("./pictures.js").Chosen} Chosen
  *
  * @typedef {object} Listener  what the uploader tells
- * @property {(picture: Picture, change: Change) => void} onChange
- * @property {(pictures: Picture[], jobs: Job[], batchUrl: string | null) => void} onJudged
+ * @property {(picture: Chosen, change: Change) => void} onChange
+ * @property {(pictures: Chosen[], jobs: Job[], batchUrl: string | null) => void} onJudged
  *   one job for each picture, in the same order; the URL is null if all were refused
  * @property {(request: unknown, pictures: number, seconds: number) => void} onBusy
  *   the server asked to come again later
@@ -30,7 +30,7 @@ export class Uploader {
   #connection;
   #listener;
   #requests = 0;
-  /** @type {Picture[]} */
+  /** @type {Chosen[]} */
   #queue = [];
 
   /**
@@ -51,7 +51,7 @@ export class Uploader {
 
   /**
    * Queue pictures; those that the server would surely refuse are refused here.
-   * @param {Picture[]} pictures
+   * @param {Chosen[]} pictures
    */
   async add(pictures) {
     const refusals = await Promise.all(pictures.map(({ file }) => refusalOf(file, this.#limits)));
@@ -64,7 +64,7 @@ export class Uploader {
 
   /**
    * Queue pictures for the server to judge.
-   * @param {Picture[]} pictures
+   * @param {Chosen[]} pictures
    */
   send(pictures) {
     for (const picture of pictures) {
@@ -86,7 +86,7 @@ export class Uploader {
     }
   }
 
-  /** @param {Picture[]} pictures  of one request */
+  /** @param {Chosen[]} pictures  of one request */
   async #deliver(pictures) {
     const request = Symbol("request");
     for (let breaks = 0; pictures.length > 0; ) {
@@ -117,7 +117,7 @@ export class Uploader {
     this.#listener.onSettled(request);
   }
 
-  /** @param {Picture[]} pictures */
+  /** @param {Chosen[]} pictures */
   #post(pictures) {
     const files = pictures.map(({ file }) => file);
     const sizes = files.map(({ size }) => size);
@@ -131,8 +131,8 @@ export class Uploader {
 
   /**
    * A file that changed on disk breaks an upload just like a lost connection: tell them apart.
-   * @param {Picture[]} pictures
-   * @returns {Promise<Picture[]>}
+   * @param {Chosen[]} pictures
+   * @returns {Promise<Chosen[]>}
    */
   async #withoutUnreadable(pictures) {
     const readable = await Promise.all(pictures.map(({ file }) => isReadable(file)));
@@ -142,7 +142,7 @@ export class Uploader {
   }
 
   /**
-   * @param {Picture[]} pictures
+   * @param {Chosen[]} pictures
    * @param {Change} change
    */
   #change(pictures, change) {
