@@ -28,6 +28,7 @@ QUIET = 0.95
 ROWS = {
     "bare": "bare loop: decode and classify",
     "worker": "worker over S3 and SQS",
+    "worker_native": "  in the CPU's own precision",
     "worker_0ms": "  the same through the proxy",
     "worker_40ms": f"  through the proxy, calls {DELAY_MS} ms late",
     "usual_way": "the usual way, one after the other",
@@ -66,6 +67,9 @@ def summary(rounds: Sequence[Round], peak: Peak) -> dict[str, float]:
         "worker_of_bare": ratio(rounds, "worker_images_per_s", "bare_images_per_s"),
         "late_of_not_late": ratio(rounds, "worker_40ms_images_per_s", "worker_0ms_images_per_s"),
         "times_usual_way": ratio(rounds, "worker_images_per_s", "usual_way_images_per_s"),
+        "times_usual_way_native": ratio(
+            rounds, "worker_native_images_per_s", "usual_way_images_per_s"
+        ),
         "times_usual_way_40ms": ratio(
             rounds, "worker_40ms_images_per_s", "usual_way_40ms_images_per_s"
         ),
@@ -111,8 +115,9 @@ def report(rounds: Sequence[Round], figures: Mapping[str, float]) -> str:
         lines.append(f"{about:40}{speeds:32}{cpu_ms}")
     lines += [
         f"medians of {len(rounds)} rounds (least to most); ratios are medians of each round's own",
-        f"with calls {DELAY_MS} ms late the worker does "
-        f"{figures['times_usual_way_40ms']:.3g} times the images of the usual way",
+        f"the worker does {figures['times_usual_way_native']:.3g} times the images of the usual "
+        f"way with IMAGEFLEET_PRECISION=native, and {figures['times_usual_way_40ms']:.3g} times "
+        f"where calls are {DELAY_MS} ms late",
         "",
         f"memory with 12-megapixel images: {figures['peak_mb']:.0f} MB (PSS of all processes, the "
         f"most of samples every 20 ms; each one's own peak RSS added up: "
@@ -137,6 +142,7 @@ def _round(runs: Runs, number: int, options: argparse.Namespace) -> Round:
     speeds = {
         "bare": runs.bare(options.images),
         "worker": runs.worker(options.images),
+        "worker_native": runs.worker(options.images, "native"),
         "worker_0ms": runs.worker_behind_proxy(options.images, 0),
         "worker_40ms": runs.worker_behind_proxy(options.images, DELAY_MS),
         "usual_way": runs.usual_way(few),
@@ -159,7 +165,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench worker",
         description="Measure the worker over S3 and SQS of the embedded emulator, in rounds of "
-        "six runs, each in new processes: the bare loop, the worker, the worker through a proxy "
+        "seven runs, each in new processes: the bare loop, the worker, the worker in the precision "
+        "that the CPU computes fastest in, the worker through a proxy "
         f"that adds nothing and through one that adds {DELAY_MS} ms to every call, the usual way "
         f"without and with these {DELAY_MS} ms (a {USUAL_SHARE}th of the images). Speed is taken "
         f"with {photographs.sizes(photographs.samples())}, queued beforehand, between the "

@@ -1,7 +1,7 @@
 // The page: brings its parts together.
 
-import { batchUrl, deleteBatch, jobsOf } from "./batches.js";
 import { Connection } from "./connection.js";
+import { Earlier } from "./earlier.js";
 import { Watcher } from "./events.js";
 import { formatCount } from "./format.js";
 import { Gallery } from "./gallery.js";
@@ -10,7 +10,7 @@ import { takeFiles } from "./intake.js";
 import { browserStorage, Kept } from "./kept.js";
 import { readLimits } from "./limits.js";
 import { Notices } from "./notices.js";
-import { canRetry, fromJob, isFinished } from "./pictures.js";
+import { canRetry, fromJob, isFinished, jobIds } from "./pictures.js";
 import { Summary } from "./summary.js";
 import { offerCopy } from "./terminal.js";
 import { Uploader } from "./uploader.js";
@@ -36,9 +36,16 @@ const gallery = new Gallery(byId("cards"), /** @type {HTMLTemplateElement} */ (b
   onChange: onceAfter(() => summary.show(gallery.pictures)),
 });
 const kept = new Kept(browserStorage());
+const earlier = new Earlier(gallery, kept, connection, (url, pictures) => {
+  void awaitResults(url, pictures);
+});
 const history = new History(document, /** @type {HTMLTemplateElement} */ (byId("batch")), {
-  onShow: showBatch,
-  onDelete: removeBatch,
+  onShow: (id) => earlier.show(id),
+  onDelete: async (id) => {
+    const gone = await earlier.delete(id);
+    if (!gone) notices.farewell(id, "This upload could not be deleted. Try again soon.", "trouble");
+    return gone;
+  },
 });
 /** The pictures whose results are to come, by their jobs' ids. @type {Map<string, Picture>} */
 const awaited = new Map();
@@ -74,7 +81,7 @@ window.addEventListener("offline", () => connection.regain(window));
 window.addEventListener("beforeunload", (event) => uploader.busy && event.preventDefault());
 offerCopy(byId("copy"), byId("command"), byId("origin"));
 void history.refresh();
-void restore();
+void earlier.restore();
 
 /**
  * @param {Picture[]} pictures  of one request
@@ -103,73 +110,6 @@ async function awaitResults(url, pictures) {
   if (waiting.length === 0) return;
   await watcher.follow(url, jobIds(waiting));
   void history.refresh();
-}
-
-/** Bring back what this browser showed before the page was loaded. */
-async function restore() {
-  for (const { id, jobs } of kept.batches) await bringBack(id, "append", jobs);
-}
-
-/**
- * Show the pictures of an earlier upload.
- * @param {string} id  of its batch
- */
-async function showBatch(id) {
-  if (picturesOf(id).length === 0) await bringBack(id, "prepend");
-  const [first] = picturesOf(id);
-  if (first) gallery.focus(first);
-}
-
-/**
- * @param {string} id  of a batch
- * @param {"prepend" | "append"} where  before or after the pictures that are there
- * @param {string[]} [wanted]  the ids of its jobs to show, all of them unless given
- */
-async function bringBack(id, where, wanted) {
-  const jobs = await jobsOf(id, connection);
-  if (jobs === null) {
-    kept.forget(id);
-    return;
-  }
-  const shown = new Set(jobIds(gallery.pictures));
-  const missing = jobs.filter((job) => {
-    const jobId = /** @type {string} */ (job.id);
-    return (wanted?.includes(jobId) ?? true) && !shown.has(jobId);
-  });
-  const pictures = gallery.addUploaded(missing, where);
-  if (!wanted) kept.add(id, jobIds(pictures));
-  void awaitResults(batchUrl(id), pictures);
-}
-
-/**
- * Delete an earlier upload.
- * @param {string} id  of its batch
- * @returns {Promise<boolean>} whether it is gone
- */
-async function removeBatch(id) {
-  if (!(await deleteBatch(id))) {
-    notices.farewell(id, "This upload could not be deleted. Try again soon.", "trouble");
-    return false;
-  }
-  kept.forget(id);
-  gallery.remove(picturesOf(id));
-  return true;
-}
-
-/**
- * @param {string} id  of a batch
- * @returns {Picture[]}
- */
-function picturesOf(id) {
-  return gallery.pictures.filter(({ job }) => job?.startsWith(`${id}-`));
-}
-
-/**
- * @param {Picture[]} pictures
- * @returns {string[]} the ids of their jobs, of those that have one
- */
-function jobIds(pictures) {
-  return pictures.flatMap(({ job }) => job ?? []);
 }
 
 /** @param {Job} job  finished */

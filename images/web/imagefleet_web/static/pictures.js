@@ -109,6 +109,14 @@ export function canRetry(picture) {
 }
 
 /**
+ * @param {Picture[]} pictures
+ * @returns {string[]} the ids of their jobs, of those that have one
+ */
+export function jobIds(pictures) {
+  return pictures.flatMap(({ job }) => job ?? []);
+}
+
+/**
  * @param {Iterable<Picture>} pictures
  * @returns {Counts} refused ones count as failed
  */

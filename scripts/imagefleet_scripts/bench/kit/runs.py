@@ -16,7 +16,7 @@ from imagefleet_scripts.bench.kit.process_tree import Sample, Watch, cpu_between
 
 KIT = "imagefleet_scripts.bench.kit"
 # Images before and after the steady stretch: more than a worker holds at once.
-RAMP = 40
+RAMP = 80
 # Beyond this a run has failed, whatever it is.
 RUN_S = 300
 # An image is one GET and one PUT; whoever makes fewer calls than images goes past the proxy.
@@ -63,9 +63,9 @@ class Runs:
         """Measure the loop without AWS."""
         return Speed(**tested.answer(self._core, f"{KIT}.bare", "--images", str(images)))
 
-    def worker(self, images: int) -> Speed:
+    def worker(self, images: int, precision: str = "f32") -> Speed:
         """Measure the worker with the emulator as it is."""
-        return self._worker(images, self._endpoint)
+        return self._worker(images, self._endpoint, IMAGEFLEET_PRECISION=precision)
 
     def worker_behind_proxy(self, images: int, delay_ms: float) -> Speed:
         """Measure the worker with each of its calls to AWS `delay_ms` late."""
@@ -95,10 +95,10 @@ class Runs:
             rss_sum_mb=max(each.peak_rss_mb for each in watch.samples),
         )
 
-    def _worker(self, images: int, endpoint: str) -> Speed:
+    def _worker(self, images: int, endpoint: str, **settings: str) -> Speed:
         place = Place()
         place.submit(_some(photographs.samples(), images + 2 * RAMP))
-        environment = self._environment(place, endpoint)
+        environment = {**self._environment(place, endpoint), **settings}
         speed = self._steady(place, images, "imagefleet_worker", environment=environment)
         place.require_right()
         return speed
