@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import subprocess
 import sys
@@ -77,39 +76,6 @@ def test_an_image_that_cannot_be_decoded_fails_and_the_others_go_on(
 
     assert [job["status"] for job in jobs] == ["done", "failed"]
     assert jobs[1]["error"]["code"] == "truncated"
-
-
-@pytest.fixture(scope="module")
-def short_lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system whose workers are killed: what they held is visible again after five seconds."""
-    environ = ENVIRON | {"IMAGEFLEET_VISIBILITY_S": "5"}
-    log = tmp_path_factory.mktemp("short-lived") / "log"
-    with running(log, "--max-workers", "4", environ=environ) as started:
-        yield started
-
-
-def test_no_image_is_lost_when_workers_are_killed(short_lived: System, rounds: int) -> None:
-    for seed in range(rounds):
-        kill_workers_while_they_work(short_lived, random.Random(seed))
-
-
-def kill_workers_while_they_work(system: System, chance: random.Random) -> None:
-    """Upload 200 photographs, kill -9 three workers at random instants, await every result."""
-    batches = [upload(system.url, photographs(100))["batch"] for _ in range(2)]
-
-    def done() -> int:
-        return sum(state(system.url, batch)["done"] for batch in batches)
-
-    for goal in sorted(chance.sample(range(10, 150), 3)):
-        wait_for(lambda goal=goal: done() >= goal and system.workers(), 60)  # type: ignore[misc]
-        chance.choice(system.workers()).kill()
-
-    # then every image has its result once what the killed workers held is visible again
-    wait_for(lambda: done() == 200, 120)
-    expected = labels()
-    for batch in batches:
-        jobs = state(system.url, batch)["jobs"]
-        assert [job["label"] for job in jobs] == [expected[job["name"]] for job in jobs]
 
 
 def test_a_killed_scaler_is_noticed_and_everything_stops(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from imagefleet_worker.outage import Outage
 LONGEST_HOLD_S = 300.0
 # How often the leases are looked at.
 LOOK_S = 1.0
-# An image that failed for no fault of its own comes back after this long.
+# An image that failed for no fault of its own comes back after this long, and twice as long after
+# each further try: what is wrong with all workers may be put right meanwhile.
 RETRY_S = 5
 
 log = structlog.get_logger()
@@ -75,7 +76,8 @@ class Leases:
 
     def owns(self, delivery: Delivery) -> bool:
         """Return whether the message is still this worker's own."""
-        return delivery in self._ends
+        # By the clock too: extending may hang while visibility runs out.
+        return self._ends.get(delivery, float("-inf")) > self._clock()
 
     def held(self) -> int:
         """Return how many images are held."""
@@ -113,7 +115,11 @@ class Leases:
                     self._idle_since = self._clock()
             self._changed.notify_all()
 
-    def give_back(self, deliveries: Iterable[Delivery], after_s: int = RETRY_S) -> None:
+    def retry(self, delivery: Delivery) -> None:
+        """Let others try a message again, ever later."""
+        self.give_back([delivery], RETRY_S * 2 ** min(delivery.message.receives - 1, 5))
+
+    def give_back(self, deliveries: Iterable[Delivery], after_s: int) -> None:
         """Let others have these messages `after_s` seconds from now."""
         own = [delivery for delivery in deliveries if self.owns(delivery)]
         self.release(own)
@@ -137,7 +143,7 @@ class Leases:
         hanging = [each for each in ends if now - each.taken_at > LONGEST_HOLD_S]
         if hanging:
             log.error("held for too long, given back", messages=len(hanging))
-            self.give_back(hanging)
+            self.give_back(hanging, RETRY_S)
         due = {
             delivery.message.receipt: delivery
             for delivery, end in ends.items()
@@ -163,7 +169,7 @@ class Leases:
             self._ends.update({each: end for each in due.values() if each in self._ends})
 
     def _lose(self, deliveries: list[Delivery]) -> None:
-        lost = [delivery for delivery in deliveries if self.owns(delivery)]
+        lost = [delivery for delivery in deliveries if delivery in self._ends]
         if lost:
             log.warning("visibility ran out, messages belong to others now", messages=len(lost))
             self.release(lost)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from imagefleet_core.jobs import new_batch_id
 from web_tier import CHELSEA, DEADLINE_S, eventually
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +39,7 @@ from imagefleet_web.settings import WebSettings
 from web_tier import World
 
 world, settings = World(), WebSettings(**json.loads(sys.argv[1]))
+exec(sys.argv[2])
 server.STALL_S = 0.3
 logs.configure("web", level="DEBUG", format="json")
 listener = server.listen("127.0.0.1", 0)
@@ -78,9 +80,9 @@ class Served:
 
 
 @contextmanager
-def served(log: Path, **settings: Any) -> Iterator[Served]:
+def served(log: Path, prepare: str = "", **settings: Any) -> Iterator[Served]:
     with log.open("wb") as output:
-        command = [sys.executable, "-c", SERVE, json.dumps(settings)]
+        command = [sys.executable, "-c", SERVE, json.dumps(settings), prepare]
         process = subprocess.Popen(command, env=ENVIRON, stderr=output)
     server = Served(process, log)
     try:
@@ -95,6 +97,24 @@ def served(log: Path, **settings: Any) -> Iterator[Served]:
 def server(tmp_path: Path) -> Iterator[Served]:
     with served(tmp_path / "log") as server:
         yield server
+
+
+def test_an_answer_that_cannot_be_finished_is_cut_off_and_said_in_a_line(tmp_path: Path) -> None:
+    # given a result that is listed but can't be read
+    batch = new_batch_id()
+    prepare = f"""
+from datetime import UTC, datetime
+from imagefleet_core.jobs import JobId, Request
+world.finish([Request(JobId("{batch}", 1), "inbox/a.jpg", "a.jpg", None, datetime.now(UTC))])
+world.store.outage.begin("get_result")
+"""
+    with served(tmp_path / "log", prepare) as server:
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            requests.get(f"{server.url}api/v1/batches/{batch}/results.csv", timeout=DEADLINE_S)
+
+        eventually(lambda: server.events("answer cut off"))
+        assert not [line for line in server.lines() if line["level"] == "error"]
+        assert requests.get(server.url + "healthz", timeout=DEADLINE_S).status_code == 200
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])

@@ -62,7 +62,7 @@ def test_idle_time_is_counted_from_the_start(tier: Tier) -> None:
 
 
 def test_idle_time_is_counted_from_the_last_image(tier: Tier) -> None:
-    worker = tier.worker(idle_exit_s=IDLE_S)
+    worker = tier.worker(idle_exit_s=IDLE_S, visibility_s=3600)
     tier.clock.now += IDLE_S
     tier.submit([picture((1, 1, 1))])
     worker.consumer.turn()

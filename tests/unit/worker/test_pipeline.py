@@ -114,7 +114,7 @@ def test_an_image_that_the_network_always_fails_on_becomes_a_dead_letter(tier: T
 
     for _ in range(6):
         work(worker)
-        tier.clock.now += 10
+        tier.clock.now += 100
 
     assert len(tier.dead.bodies()) == 1
     assert tier.requests.bodies() == []
@@ -134,7 +134,7 @@ def test_an_image_that_the_decoder_always_fails_on_becomes_a_dead_letter(
 
     for _ in range(6):
         work(worker)
-        tier.clock.now += 10
+        tier.clock.now += 100
 
     assert len(tier.dead.bodies()) == 1
 

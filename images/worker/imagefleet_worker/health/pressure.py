@@ -23,6 +23,8 @@ DISK_LOW = 100 * MIB
 INODES_LOW = 1000
 # Once short, half as much again must be free, so that the worker doesn't waver.
 RELIEF = 1.5
+# A message that was tried more often than this is finished here all the same.
+SPARED_TRIES = 2
 # How often it's measured: some file reads, about 1 ms in all.
 LOOK_S = 1.0
 
@@ -120,8 +122,14 @@ def relieve(fetching: Stage[Image], leases: Leases) -> int:
     """
     waiting = fetching.take_back()
     counts = Counter(image.delivery for image in waiting)
-    # Of a message with several images some may be under way: all of them are finished here.
-    whole = {each for each, count in counts.items() if count == len(each.unfinished)}
+    whole = {
+        each
+        for each, count in counts.items()
+        # Of a message with several images some may be under way: all of them are finished here.
+        if count == len(each.unfinished)
+        # Each return uses up a try, and others may be under pressure too.
+        and each.message.receives <= SPARED_TRIES
+    }
     fetching.put(image for image in waiting if image.delivery not in whole)
     if whole:
         leases.give_back(whole, 0)
