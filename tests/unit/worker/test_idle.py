@@ -68,7 +68,7 @@ def test_idle_time_is_counted_from_the_last_image(tier: Tier) -> None:
     worker.consumer.turn()
 
     # a worker at work isn't idle, however long that takes
-    assert not asked_after(tier, worker, 10 * IDLE_S)
+    assert not asked_after(tier, worker, 5 * IDLE_S)
     work(worker)
 
     assert not asked_after(tier, worker, IDLE_S)
