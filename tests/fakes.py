@@ -25,7 +25,7 @@ from imagefleet_core.errors import (
 )
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_core.queues import BATCH, Counts, Message
-from imagefleet_core.store import BatchPage, ImagePiece
+from imagefleet_core.store import BatchPage, ImagePiece, Note
 
 
 class Outage:
@@ -57,9 +57,12 @@ class MemoryStore:
         page: how many batches are listed at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.outage = Outage()
         self.page = 1000
+        self._clock = clock
+        self._versions = itertools.count(1)
+        self._written: dict[str, tuple[str, float]] = {}
         self.images: dict[str, bytes] = {}
         self.results: dict[str, bytes] = {}
         self._lock = threading.Lock()
@@ -145,6 +148,24 @@ class MemoryStore:
     def is_deleted(self, batch: str) -> bool:
         self.outage.check("is_deleted")
         return self._marked(batch)
+
+    def read_note(self, key: str) -> Note | None:
+        self.outage.check("read_note")
+        with self._lock:
+            if key not in self.results:
+                return None
+            version, written_at = self._written[key]
+            return Note(self.results[key], version, self._clock() - written_at)
+
+    def write_note(self, key: str, body: bytes, replacing: str = "") -> str | None:
+        self.outage.check("write_note")
+        with self._lock:
+            there = self._written[key][0] if key in self.results else ""
+            if there != replacing:
+                return None
+            self.results[key] = body
+            self._written[key] = f'"{next(self._versions)}"', self._clock()
+            return self._written[key][0]
 
     def ping(self) -> None:
         self.outage.check("ping")

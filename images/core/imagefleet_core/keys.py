@@ -9,6 +9,8 @@ from pathlib import PurePosixPath
 from imagefleet_core.jobs import JobId
 
 INBOX = "inbox/"
+# Of its own, so that a rule of the bucket can forget what lies under it.
+NOTES = "idempotency/"
 MAX_NAME_BYTES = 200
 
 # S3's "safe characters", less those that URLs or shells give a meaning.
@@ -60,6 +62,11 @@ def result_key(job: JobId) -> str:
 def deletion_key(batch: str) -> str:
     """Return where the mark of a deleted batch lies, in the results bucket."""
     return f"{batch_prefix(batch)}deleted"
+
+
+def note_key(digest: str) -> str:
+    """Return where the note on an idempotency key lies, in the results bucket."""
+    return f"{NOTES}{digest}"
 
 
 def parse_input_key(key: str) -> tuple[int, str] | None:

@@ -87,12 +87,15 @@ class Objects:
         content_type: str,
         *,
         only_new: bool = False,
-    ) -> None:
-        """Store an object.
+        replacing: str = "",
+    ) -> str:
+        """Store an object and return its ETag.
 
         Args:
             content: a file is sent from where it stands, which needs it to be able to seek.
             only_new: refuse, with the code `PreconditionFailed`, where there is one already.
+            replacing: refuse, with that code or `NoSuchKey`, where there is not the one of this
+                ETag.
 
         Raises:
             ClientError, BotoCoreError: as `S3Client.put_object` does.
@@ -100,8 +103,11 @@ class Objects:
         headers = {"content-type": content_type}
         if only_new:
             headers["if-none-match"] = "*"
+        if replacing:
+            headers["if-match"] = replacing
         with self._call("PutObject", bucket, f"/{quote(key)}", headers, content) as reply:
             reply.read(_ERROR_BYTES)
+            return reply.headers.get("etag", "")
 
     def look(self, bucket: str) -> None:
         """Return if the bucket is there and these credentials may use it.

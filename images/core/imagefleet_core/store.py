@@ -7,8 +7,9 @@ input bucket and finished once its result is in the results bucket.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate, parsedate_to_datetime
 from typing import IO, TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
@@ -57,6 +58,20 @@ class BatchPage:
 
     ids: list[str]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to be remembered for a while, which several processes may want to write.
+
+    Attributes:
+        version: differs for each that was written.
+        age_s: seconds since then by the store's own clock, in whole ones; hosts' clocks may differ.
+    """
+
+    body: bytes
+    version: str
+    age_s: float
 
 
 class Store(Protocol):
@@ -114,6 +129,18 @@ class Store(Protocol):
 
     def is_deleted(self, batch: str) -> bool:
         """Return whether a batch was deleted."""
+
+    def read_note(self, key: str) -> Note | None:
+        """Return a note, or None where there is none."""
+
+    def write_note(self, key: str, body: bytes, replacing: str = "") -> str | None:
+        """Keep a note and return its version, or None where another process was faster.
+
+        Args:
+            body: must be one that nobody else would write.
+            replacing: the version of the note that it takes the place of, which must still be
+                there; where none is given, no note may be.
+        """
 
     def ping(self) -> None:
         """Return if both buckets answer."""
@@ -256,6 +283,38 @@ class S3Store:
         with explained(f"looking for batch {batch}"):
             return self._result_body(keys.deletion_key(batch)) is not None
 
+    def read_note(self, key: str) -> Note | None:
+        """Return a note, or None where there is none."""
+        with explained(f"fetching {key}"):
+            try:
+                with self._objects.get(self._results, key) as reply:
+                    headers = reply.headers
+                    body = reply.read(MAX_RESULT_BYTES)
+            except ClientError as error:
+                if error_code(error) in _MISSING:
+                    return None
+                raise
+        return Note(body, headers.get("etag", ""), _age_s(headers))
+
+    def write_note(self, key: str, body: bytes, replacing: str = "") -> str | None:
+        """Keep a note and return its version, or None where another process was faster."""
+        with explained(f"storing {key}"):
+            try:
+                return self._objects.put(
+                    self._results,
+                    key,
+                    body,
+                    "application/json",
+                    only_new=not replacing,
+                    replacing=replacing,
+                )
+            except ClientError as error:
+                if error_code(error) not in _EXISTS | _MISSING:
+                    raise
+        # It may be there from this very call: a try whose answer was lost did its work.
+        note = self.read_note(key)
+        return note.version if note and note.body == body else None
+
     def ping(self) -> None:
         """Return if both buckets answer."""
         for bucket in (self._input, self._results):
@@ -295,3 +354,10 @@ class S3Store:
             for page in pages.paginate(Bucket=bucket, Prefix=keys.batch_prefix(batch)):
                 for found in page.get("Contents", ()):
                     yield found["Key"]
+
+
+def _age_s(headers: Mapping[str, str]) -> float:
+    """Return how old an object is, by the clock of the server that sent these headers."""
+    sent = headers.get("date") or formatdate(usegmt=True)
+    age = parsedate_to_datetime(sent) - parsedate_to_datetime(headers["last-modified"])
+    return max(0.0, age.total_seconds())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
-from imagefleet_web import access_log, headers, problems, services
+from imagefleet_web import access, access_log, headers, problems, services
 from imagefleet_web.blueprints import batches, health, jobs, page, plain, results, upload
 from imagefleet_web.settings import WebSettings
 
@@ -15,9 +16,12 @@ def create_app(settings: WebSettings, store: Store, queues: Queues) -> Flask:
     """Return the app; makes no call to AWS and starts no thread."""
     app = Flask("imagefleet_web")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+    if proxies := settings.trusted_proxies:
+        # Of the host only the nearest proxy tells, in Host itself.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider
     services.attach(app, services.build(settings, store, queues))
-    for module in (access_log, headers, problems):
+    for module in (access_log, headers, problems, access):
         module.install(app)
     for module in (page, plain, upload, jobs, batches, results, health):
         app.register_blueprint(module.bp)

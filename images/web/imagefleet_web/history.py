@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from imagefleet_core.store import Store
 from imagefleet_web import problems
 from imagefleet_web.ids import made_at
+from imagefleet_web.owners import may_see
 from imagefleet_web.problems import Problem
 
 # Ten minutes, in milliseconds: what is tried next where all the past is too much.
@@ -54,8 +55,8 @@ class History:
         self._pool = pool
         self._clock = clock
 
-    def page(self, limit: int, cursor: str | None) -> Page:
-        """Return up to `limit` batches; raises `Problem` for a cursor that none of ours is.
+    def page(self, limit: int, cursor: str | None, owner: str | None = None) -> Page:
+        """Return up to `limit` of an owner's batches; raises `Problem` for a cursor not of ours.
 
         There may be fewer, or none, though a cursor tells that the list goes on.
         """
@@ -67,7 +68,7 @@ class History:
             within, whole = self._look(window.start_ms, end)
             if not whole and window.narrow(within):
                 continue
-            found += reversed(within)
+            found += (each for each in reversed(within) if may_see(owner, each))
             if len(found) > limit:
                 return Page(found[:limit], _encode(found[limit - 1]))
             if not window.go_back():

@@ -54,11 +54,11 @@ class Images:
         key = self._pool.submit(self._store.image_key, job).result()
         named = keys.parse_input_key(key) if key else None
         if key is None or named is None:
-            raise _missing(job)
+            raise no_image(job)
         try:
             first = self._read(key, 0)
         except ObjectMissing as error:
-            raise _missing(job) from error
+            raise no_image(job) from error
         kind = recognise(first.data)
         return StoredImage(
             name=named[1],
@@ -80,7 +80,8 @@ class Images:
         return self._pool.submit(self._store.read_image, key, start, PIECE_BYTES).result()
 
 
-def _missing(job: JobId) -> Problem:
+def no_image(job: JobId) -> Problem:
+    """Return the problem that there is no image of a job."""
     return Problem(
         problems.NO_IMAGE,
         f"There is no image of the job {job}: it never was, was forgotten, or came by the inbox.",

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 import structlog
 
 from imagefleet_core.errors import QueueMissing, Unavailable
-from imagefleet_core.jobs import Request, new_batch_id
+from imagefleet_core.jobs import Request
 from imagefleet_core.queues import Queue
 from imagefleet_core.store import Store
-from imagefleet_web import problems
+from imagefleet_web import owners, problems
 from imagefleet_web.ids import made_at
 from imagefleet_web.judging import Taken, Upload, judge
 from imagefleet_web.limits import Limits
@@ -41,13 +41,13 @@ class Intake:
         self._pool = pool
         self._reply_to = reply_to
 
-    def accept(self, files: Sequence[ReceivedFile]) -> Upload:
-        """Store and queue all files that pass the limits.
+    def accept(self, files: Sequence[ReceivedFile], owner: str | None) -> Upload:
+        """Store and queue all files that pass the limits, as a batch of its owner.
 
         Raises:
             Problem: all files were refused, or a service fails; then nothing is accepted.
         """
-        upload = judge(new_batch_id(), files, self._limits)
+        upload = judge(owners.new_batch(owner), files, self._limits)
         structlog.contextvars.bind_contextvars(batch=upload.batch)
         try:
             self._keep(upload.taken)

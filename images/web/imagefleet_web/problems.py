@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -34,6 +35,7 @@ BAD_ID = Kind("bad_id", 400, "Not an id")
 BAD_WAIT = Kind("bad_wait", 400, "Not a time to wait")
 BAD_LIMIT = Kind("bad_limit", 400, "Not a number of batches")
 BAD_CURSOR = Kind("bad_cursor", 400, "Not a cursor")
+UNAUTHORIZED = Kind("unauthorized", 401, "A key is needed")
 NOT_FOUND = Kind("not_found", 404, "Not found")
 NO_IMAGE = Kind("no_image", 404, "No image here")
 DELETED = Kind("deleted", 410, "The batch was deleted")
@@ -41,9 +43,11 @@ METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "Wrong method")
 TOO_MANY_FILES = Kind("too_many_files", 413, "Too many files")
 REQUEST_TOO_LARGE = Kind("request_too_large", 413, "The request is too large")
 UNSUPPORTED_BODY = Kind("unsupported_body", 415, "Not an upload")
+TOO_MANY_REQUESTS = Kind("too_many_requests", 429, "Too much from one client")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
 UNAVAILABLE = Kind("unavailable", 503, "The service is not available")
 BUSY = Kind("busy", 503, "The service is busy")
+OVERLOADED = Kind("overloaded", 503, "Too many images wait")
 NOT_FINISHED = Kind("not_finished", 504, "Not finished in time")
 # Why one image is refused.
 EMPTY_FILE = Kind("empty_file", 422, "The file is empty")
@@ -63,12 +67,16 @@ class Problem(ImagefleetError):
 
     Attributes:
         kind: what it is.
+        headers: further headers of the answer.
         more: further members of the problem document.
     """
 
-    def __init__(self, kind: Kind, detail: str, **more: Any) -> None:
+    def __init__(
+        self, kind: Kind, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
+        self.headers = headers or {}
         self.more = more
 
 
@@ -131,6 +139,7 @@ def _answer(problem: Problem) -> Response:
         }
         body = json.dumps(document, ensure_ascii=False)
         response = Response(body, kind.status, mimetype="application/problem+json")
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    response.headers.update(problem.headers)
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in problem.headers:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response

@@ -77,7 +77,7 @@ class Results:
             return Standing(job.batch, {job.number: result.name}, {job.number: result})
         names = self._pool.submit(self._store.image_names, job.batch).result()
         if job.number not in names:
-            raise Problem(problems.NOT_FOUND, f"There is no job {job}, or it was forgotten.")
+            raise no_job(job)
         return Standing(job.batch, {job.number: names[job.number]})
 
     def of_batch(self, batch: str) -> Standing:
@@ -126,7 +126,7 @@ class Results:
     def delete(self, batch: str) -> None:
         """Delete the images and results of a batch; raises `Problem` if there never was one."""
         if not self._pool.submit(self._store.delete_batch, batch).result():
-            raise _no_batch(batch)
+            raise no_batch(batch)
         self._hub.forget(batch)
 
     def look(self, batch: str, numbers: Iterable[int]) -> bool:
@@ -157,7 +157,7 @@ class Results:
         # A result outlives its image, and one from the inbox has no image under its batch.
         names = dict.fromkeys(listed, "") | images.result()
         if not names:
-            raise _no_batch(batch)
+            raise no_batch(batch)
         return names, listed
 
     def _read(self, batch: str, names: dict[int, str], listed: Iterable[int]) -> Standing:
@@ -183,5 +183,11 @@ class Results:
         return result
 
 
-def _no_batch(batch: str) -> Problem:
+def no_job(job: JobId) -> Problem:
+    """Return the problem that there is no such job."""
+    return Problem(problems.NOT_FOUND, f"There is no job {job}, or it was forgotten.")
+
+
+def no_batch(batch: str) -> Problem:
+    """Return the problem that there is no such batch."""
     return Problem(problems.NOT_FOUND, f"There is no batch {batch}, or it was forgotten.")

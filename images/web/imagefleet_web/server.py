@@ -6,6 +6,7 @@ are more threads than may wait (see `seats`), so the others are always answered.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -114,6 +115,12 @@ class Logs(Logger):
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
             logger.propagate = True
+
+    def warning(self, msg: str, *args: object, **kwargs: Any) -> None:
+        """Tell of a malformed request without quoting it, as what is quoted may be a key."""
+        if msg.startswith("Invalid request from ip="):
+            msg = re.split(r"b?['\"]", msg, maxsplit=1)[0].rstrip(": ")
+        super().warning(msg, *args, **kwargs)
 
 
 def listen(host: str, port: int) -> socket.socket:

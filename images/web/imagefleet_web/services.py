@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from flask import Flask, current_app
@@ -12,11 +13,13 @@ from uuid6 import uuid7
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
 from imagefleet_web.background import Background
+from imagefleet_web.backlog import Backlog
 from imagefleet_web.history import History
 from imagefleet_web.hub import Hub
 from imagefleet_web.images import Images
 from imagefleet_web.intake import Intake
 from imagefleet_web.janitor import Janitor
+from imagefleet_web.keys import Keys
 from imagefleet_web.limits import Limits
 from imagefleet_web.lookout import Lookout
 from imagefleet_web.readiness import Readiness
@@ -24,6 +27,7 @@ from imagefleet_web.replies import Replies
 from imagefleet_web.results import Results
 from imagefleet_web.seats import Seats
 from imagefleet_web.settings import WebSettings
+from imagefleet_web.shares import Shares
 
 _NAME = "imagefleet"
 
@@ -33,6 +37,9 @@ class Services:
     """The parts of one process; `background` stands still until it is started."""
 
     settings: WebSettings
+    keys: Keys | None
+    shares: Shares
+    backlog: Backlog
     limits: Limits
     intake: Intake
     images: Images
@@ -54,7 +61,11 @@ class Services:
 
 
 def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
-    """Put the parts together; makes no call and starts no thread."""
+    """Put the parts together; makes no call and starts no thread.
+
+    Raises:
+        KeysError: the file of API keys can't be used.
+    """
     process = str(uuid7())
     limits = Limits(
         max_files=settings.max_files,
@@ -79,6 +90,11 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
     }
     return Services(
         settings=settings,
+        keys=Keys(Path(settings.api_keys_file)) if settings.api_keys_file else None,
+        shares=Shares(
+            images_a_minute=settings.max_images_per_minute, uploads=settings.max_uploads_at_once
+        ),
+        backlog=Backlog(requests, pool),
         limits=limits,
         intake=Intake(limits, store, requests, pool, reply_to=prefix + process),
         images=Images(store, pool),

@@ -28,6 +28,24 @@ class WebSettings(Settings):
     aws_connections: int = setting(
         32, "calls to AWS of one process at once", at_least=1, at_most=1000
     )
+    api_keys_file: str = setting(
+        "", "a file of API keys, made with scripts/new-key; without it nobody needs one"
+    )
+    max_images_per_minute: int = setting(
+        0, "images one client may upload in a minute to one process, 0 for any", at_least=0
+    )
+    max_uploads_at_once: int = setting(
+        0, "uploads of one client that one process receives at once, 0 for any", at_least=0
+    )
+    trusted_proxies: int = setting(
+        0,
+        "proxies in front, each adding the client's address to X-Forwarded-For",
+        at_least=0,
+        at_most=10,
+    )
+    max_backlog: int = setting(
+        100_000, "images waiting for a worker beyond which uploads are refused", at_least=1
+    )
     max_files: int = setting(100, "files in one upload", at_least=1, at_most=9999)
     max_file_bytes: int = setting(20 * MIB, "bytes of one file", at_least=1)
     max_request_bytes: int = setting(500 * MIB, "bytes of one upload", at_least=1)

@@ -22,8 +22,8 @@ from imagefleet_worker.outage import Outage
 LONGEST_HOLD_S = 300.0
 # How often the leases are looked at.
 LOOK_S = 1.0
-# An image that failed for no fault of its own comes back after this long, and twice as long after
-# each further try: what is wrong with all workers may be put right meanwhile.
+# An image that failed for no fault of its own comes back after this long. No longer after further
+# tries: whoever waits for a hopeless one waits for all of them.
 RETRY_S = 5
 
 log = structlog.get_logger()
@@ -115,11 +115,7 @@ class Leases:
                     self._idle_since = self._clock()
             self._changed.notify_all()
 
-    def retry(self, delivery: Delivery) -> None:
-        """Let others try a message again, ever later."""
-        self.give_back([delivery], RETRY_S * 2 ** min(delivery.message.receives - 1, 5))
-
-    def give_back(self, deliveries: Iterable[Delivery], after_s: int) -> None:
+    def give_back(self, deliveries: Iterable[Delivery], after_s: int = RETRY_S) -> None:
         """Let others have these messages `after_s` seconds from now."""
         own = [delivery for delivery in deliveries if self.owns(delivery)]
         self.release(own)
@@ -143,7 +139,7 @@ class Leases:
         hanging = [each for each in ends if now - each.taken_at > LONGEST_HOLD_S]
         if hanging:
             log.error("held for too long, given back", messages=len(hanging))
-            self.give_back(hanging, RETRY_S)
+            self.give_back(hanging)
         due = {
             delivery.message.receipt: delivery
             for delivery, end in ends.items()

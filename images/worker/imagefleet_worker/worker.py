@@ -214,7 +214,7 @@ class Worker:
 
     def _give_back(self, image: Image) -> None:
         self._streak.spoilt(image.request.job)
-        self.leases.retry(image.delivery)
+        self.leases.give_back([image.delivery])
 
 
 def _turn(stage: Stage[Any]) -> float:

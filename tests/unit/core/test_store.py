@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -15,6 +16,7 @@ from imagefleet_core.errors import (
 )
 from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
 from imagefleet_core.store import S3Store, Store
+from s3_server import Handler, S3Server
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123000, UTC)
 
@@ -273,6 +275,89 @@ def test_what_never_was_cannot_be_deleted(store: Store, job: JobId) -> None:
     assert not store.delete_batch(job.batch)
 
     assert not store.is_deleted(job.batch)
+
+
+def test_a_note_is_kept_where_none_is(store: Store) -> None:
+    assert store.read_note("idempotency/a") is None
+
+    version = store.write_note("idempotency/a", b"first")
+
+    note = store.read_note("idempotency/a")
+    assert version
+    assert note
+    assert (note.body, note.version) == (b"first", version)
+    assert 0 <= note.age_s < 60
+
+
+def test_the_second_to_write_a_note_is_told_so(store: Store) -> None:
+    store.write_note("idempotency/a", b"first")
+
+    assert store.write_note("idempotency/a", b"second") is None
+
+    note = store.read_note("idempotency/a")
+    assert note
+    assert note.body == b"first"
+
+
+def test_a_note_is_replaced_by_who_knows_the_one_that_is_there(store: Store) -> None:
+    first = store.write_note("idempotency/a", b"first")
+    assert first
+
+    second = store.write_note("idempotency/a", b"second", replacing=first)
+
+    assert second not in {None, first}
+    assert store.write_note("idempotency/a", b"third", replacing=first) is None
+    note = store.read_note("idempotency/a")
+    assert note
+    assert note.body == b"second"
+
+
+def test_a_note_that_is_gone_is_not_replaced(store: Store) -> None:
+    assert store.write_note("idempotency/a", b"second", replacing='"0"') is None
+
+    assert store.read_note("idempotency/a") is None
+
+
+def test_one_of_many_that_write_a_note_at_once_is_the_first(store: Store) -> None:
+    bodies = [b"%d" % i for i in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(lambda body: store.write_note("idempotency/a", body), bodies))
+
+    (winner,) = [body for body, version in zip(bodies, versions, strict=True) if version]
+    note = store.read_note("idempotency/a")
+    assert note
+    assert note.body == winner
+
+
+def test_a_note_whose_answer_was_lost_is_written_nevertheless(aws: Aws, s3: S3Server) -> None:
+    """The second try finds what the first one wrote."""
+
+    def written_unanswered(handler: Handler) -> None:
+        handler._ask_moto()
+        handler.reset()
+
+    store = S3Store(
+        aws.s3(1), input_bucket="input", results_bucket="results", pause=lambda _: None
+    )
+    s3.faults.append(written_unanswered)
+    first = store.write_note("idempotency/a", b"first")
+    assert first
+    s3.faults.append(written_unanswered)
+
+    assert store.write_note("idempotency/a", b"second", replacing=first)
+
+    note = store.read_note("idempotency/a")
+    assert note
+    assert note.body == b"second"
+
+
+def test_notes_are_no_batches(store: Store, job: JobId) -> None:
+    store.write_note("idempotency/a", b"first")
+    store.put_result(done(job))
+
+    assert store.batches_from("").ids == [job.batch, "idempotency"]
+    assert store.result_numbers(job.batch) == {1}
 
 
 @pytest.mark.usefixtures("s3")

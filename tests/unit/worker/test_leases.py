@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from imagefleet_worker.leases import LONGEST_HOLD_S, RETRY_S
-from worker_tier import CURSED, Tier, batches_of, finish, picture, work
+from worker_tier import Tier, batches_of, finish, picture, work
 
 
 @pytest.fixture
@@ -192,18 +192,3 @@ def test_what_a_hung_extension_lets_expire_is_not_worked_on(tier: Tier) -> None:
     assert tier.store.results == {}
     worker.leases.turn()
     assert worker.leases.held() == 0
-
-
-def test_an_image_that_fails_again_and_again_comes_back_ever_later(tier: Tier) -> None:
-    tier.submit([picture(CURSED)])
-    worker = tier.worker()
-
-    pauses = []
-    for _ in range(4):
-        work(worker)
-        before = tier.clock.now
-        while not tier.requests.counts().visible:
-            tier.clock.now += 1
-        pauses.append(tier.clock.now - before)
-
-    assert pauses == [RETRY_S, 2 * RETRY_S, 4 * RETRY_S, 8 * RETRY_S]

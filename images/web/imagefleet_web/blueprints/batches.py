@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from flask import Blueprint, Response, jsonify, request
 
-from imagefleet_web import answers, events, problems, services, shapes
+from imagefleet_web import access, answers, events, problems, services, shapes
 from imagefleet_web.ids import parse_batch
 from imagefleet_web.problems import Problem
 from imagefleet_web.waiting import asked_wait, wait_for
@@ -18,9 +18,9 @@ DEFAULT_LIMIT, MOST = 20, 100
 
 @bp.get("")
 def batches() -> Response:
-    """Tell of past batches, newest first."""
+    """Tell of past batches, newest first; with keys, of one's own."""
     service = services.current()
-    page = service.history.page(_asked_limit(), request.args.get("cursor"))
+    page = service.history.page(_asked_limit(), request.args.get("cursor"), access.owner())
     told = [shapes.past(*each) for each in service.results.counts(page.batches).items()]
     return jsonify(batches=told, cursor=page.cursor)
 

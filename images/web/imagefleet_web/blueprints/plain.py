@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 
 from flask import Blueprint, Response, request
 
-from imagefleet_web import problems, services, shapes
+from imagefleet_web import access, problems, services, shapes
+from imagefleet_web.admission import admitted
 from imagefleet_web.problems import Problem
 from imagefleet_web.receiving import ReceivedFile, received_files
 from imagefleet_web.waiting import asked_wait
@@ -26,9 +27,10 @@ def classify() -> Response:
     with service.seats.held() as seated:
         if not seated:
             raise Problem(problems.BUSY, "Too many requests wait for answers. Try again soon.")
-        with received_files(request, service.limits) as received:
+        with admitted(service) as admission, received_files(request, service.limits) as received:
+            admission.images = len(received)
             file = _only(received)
-            upload = service.intake.accept(received)
+            upload = service.intake.accept(received, access.owner())
         standing = upload.standing()
         service.results.wait(standing, wait.seconds)
     if standing.pending:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from imagefleet_web import answers, services, shapes
+from imagefleet_web import access, answers, services, shapes
+from imagefleet_web.admission import admitted
 from imagefleet_web.judging import Refused, Taken
 from imagefleet_web.receiving import received_files
 from imagefleet_web.results import Standing
@@ -18,8 +19,9 @@ def upload() -> Response:
     """Accept images; wait for their results if asked to."""
     service = services.current()
     wait = asked_wait(service.settings.max_wait_s)
-    with received_files(request, service.limits) as received:
-        upload = service.intake.accept(received)
+    with admitted(service) as admission, received_files(request, service.limits) as received:
+        admission.images = len(received)
+        upload = service.intake.accept(received, access.owner())
     standing = upload.standing()
     headers = wait_for(standing, wait, service)
     url = shapes.batch_url(upload.batch)
