@@ -31,7 +31,7 @@ class World:
     """What the processes share: the store, the queues and a worker."""
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        self.store = fakes.MemoryStore()
+        self.store = fakes.MemoryStore(clock) if clock else fakes.MemoryStore()
         self.queues = fakes.MemoryQueues(clock) if clock else fakes.MemoryQueues()
         self.requests = self.queues.add(REQUESTS, dead_letters=DEAD_LETTERS)
         self.dead_letters = self.queues.open(DEAD_LETTERS)

@@ -36,10 +36,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What became of one request's files, in the order sent."""
+    """What became of one request's files, in the order sent.
+
+    Attributes:
+        replayed: whether they were accepted before, with an earlier request.
+    """
 
     batch: str
     files: tuple[Taken | Refused, ...]
+    replayed: bool = False
 
     @property
     def taken(self) -> list[Taken]:

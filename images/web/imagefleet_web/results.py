@@ -90,6 +90,12 @@ class Results:
         names, listed = self._list(batch)
         return self._read(batch, names, listed)
 
+    def catch_up(self, standing: Standing) -> None:
+        """Add the results that the pending jobs have by now; raises `BatchDeleted`."""
+        listed = self._pool.submit(self._store.result_numbers, standing.batch).result()
+        for result in self._get(standing.batch, listed.intersection(standing.pending)):
+            standing.add(result)
+
     def in_pieces(self, batch: str) -> Iterator[Standing]:
         """Return where all jobs of a batch stand, a few of them at a time, in order.
 

@@ -6,6 +6,7 @@ are more threads than may wait (see `seats`), so the others are always answered.
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from collections.abc import Callable
@@ -115,18 +116,20 @@ class Logs(Logger):
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
             logger.propagate = True
-
-    def warning(self, msg: str, *args: object, **kwargs: Any) -> None:
-        """Tell of a malformed request without quoting it, as what is quoted may be a key."""
-        if msg.startswith("Invalid request from ip="):
-            msg = re.split(r"b?['\"]", msg, maxsplit=1)[0].rstrip(": ")
-        super().warning(msg, *args, **kwargs)
+        self.error_log.addFilter(_quote_nothing)
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; raises OSError if it can't."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
+
+
+def _quote_nothing(record: logging.LogRecord) -> bool:
+    """Tell of a malformed request without a quote from it, as that may be somebody's key."""
+    if isinstance(record.msg, str) and record.msg.startswith("Invalid request from ip="):
+        record.msg = re.split(r":? b?['\"]", record.msg, maxsplit=1)[0]
+    return True
 
 
 def _services(worker: ThreadWorker) -> Services:

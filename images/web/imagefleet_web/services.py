@@ -14,6 +14,7 @@ from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
 from imagefleet_web.background import Background
 from imagefleet_web.backlog import Backlog
+from imagefleet_web.claims import Claims
 from imagefleet_web.history import History
 from imagefleet_web.hub import Hub
 from imagefleet_web.images import Images
@@ -75,6 +76,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
     )
     pool = ThreadPoolExecutor(settings.aws_connections, thread_name_prefix="aws")
     requests = queues.open(settings.requests_queue)
+    claims = Claims(store, pool, dead_after_s=settings.claim_s)
     hub = Hub()
     results = Results(hub, store, pool)
     prefix = settings.replies_prefix
@@ -96,7 +98,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
         ),
         backlog=Backlog(requests, pool),
         limits=limits,
-        intake=Intake(limits, store, requests, pool, reply_to=prefix + process),
+        intake=Intake(limits, store, requests, pool, claims, reply_to=prefix + process),
         images=Images(store, pool),
         results=results,
         history=History(store, pool),

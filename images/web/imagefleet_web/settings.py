@@ -46,6 +46,12 @@ class WebSettings(Settings):
     max_backlog: int = setting(
         100_000, "images waiting for a worker beyond which uploads are refused", at_least=1
     )
+    claim_s: float = setting(
+        60,
+        "seconds without progress after which an upload with an Idempotency-Key is taken over",
+        at_least=1,
+        at_most=3600,
+    )
     max_files: int = setting(100, "files in one upload", at_least=1, at_most=9999)
     max_file_bytes: int = setting(20 * MIB, "bytes of one file", at_least=1)
     max_request_bytes: int = setting(500 * MIB, "bytes of one upload", at_least=1)

@@ -29,19 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.healthy:
         return int(not _is_fresh(settings.heartbeat))
 
-    # Only from here on: a health check every few seconds must not cost what a worker costs.
-    from imagefleet_core import logs
-    from imagefleet_worker import check, startup
-    from imagefleet_worker.drain import Stop
-
-    stop = Stop()
-    stop.on_signals()
-    logs.configure("worker", level=settings.log_level, format=settings.log_format)
     try:
-        if options.check:
-            print(check.check(settings))
-        else:
-            startup.run(settings, stop)
+        _work(settings, only_check=options.check)
     except ImagefleetError as error:
         print(f"imagefleet-worker: {error}", file=sys.stderr)
         return 1
@@ -56,6 +45,25 @@ def entry() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def _work(settings: WorkerSettings, *, only_check: bool) -> None:
+    # Imported only here: a health check every few seconds must not cost what a worker costs.
+    from imagefleet_worker.children.runners import Runner
+
+    # Started before the rest is imported, as it takes longest to be ready.
+    with Runner(limit_s=settings.process_limit_s) as runner:
+        from imagefleet_core import logs
+        from imagefleet_worker import check, startup
+        from imagefleet_worker.drain import Stop
+
+        stop = Stop()
+        stop.on_signals()
+        logs.configure("worker", level=settings.log_level, format=settings.log_format)
+        if only_check:
+            print(check.check(settings, runner))
+        else:
+            startup.run(settings, runner, stop)
 
 
 def _is_fresh(heartbeat: Path) -> bool:

@@ -17,7 +17,7 @@ from imagefleet_worker.outcome import Outcome
 from imagefleet_worker.settings import WorkerSettings
 
 
-def check(settings: WorkerSettings) -> str:
+def check(settings: WorkerSettings, runner: Runner) -> str:
     """Work on a grey picture and make the clients of AWS; return what works, for people.
 
     Raises:
@@ -25,15 +25,12 @@ def check(settings: WorkerSettings) -> str:
     """
     aws = Aws(boto3.Session(region_name="us-east-1"))
     aws.s3(1), aws.sqs(1)
-    with (
-        Runner(limit_s=settings.process_limit_s) as runner,
-        Decoders(
-            count=1,
-            max_pixels=settings.max_pixels,
-            limit_s=settings.decode_limit_s,
-            memory_bytes=64 * MIB,
-        ) as decoders,
-    ):
+    with Decoders(
+        count=1,
+        max_pixels=settings.max_pixels,
+        limit_s=settings.decode_limit_s,
+        memory_bytes=64 * MIB,
+    ) as decoders:
         processor = runner.await_ready()
         decode = partial(decoders.decode, recipe=processor.recipe)
         (outcome,) = runner.process([decode(_grey_jpeg())])

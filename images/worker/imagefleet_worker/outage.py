@@ -8,19 +8,12 @@ from collections.abc import Callable
 import structlog
 
 from imagefleet_core.errors import ImagefleetError
+from imagefleet_worker.backoff import pause_s
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 10.0
 # Where some calls work and others don't, that is not said again and again.
 SAY_AGAIN_S = 60.0
 
 log = structlog.get_logger()
-
-
-def pause_s(tries: int) -> float:
-    """Return the seconds to wait after so many tries that failed, the last one included."""
-    # AWS clients add jitter to their own retries, so workers don't come back in step.
-    return float(min(FIRST_PAUSE_S * 2 ** min(tries - 1, 10), LONGEST_PAUSE_S))
 
 
 class Outage:

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 import structlog
 
 from imagefleet_core.errors import ImagefleetError, Unavailable
-from imagefleet_worker.outage import Outage, pause_s
+from imagefleet_worker.backoff import pause_s
+from imagefleet_worker.outage import Outage
 
 log = structlog.get_logger()
 

@@ -37,8 +37,11 @@ AWS_ATTEMPTS = 2
 log = structlog.get_logger()
 
 
-def run(settings: WorkerSettings, stop: Stop) -> None:
+def run(settings: WorkerSettings, runner: Runner, stop: Stop) -> None:
     """Start a worker and let it work until it's told to stop.
+
+    Args:
+        runner: what works on the images; may still be starting.
 
     Raises:
         ChildLost: the network or the user's image function can't be used; no message was touched.
@@ -48,15 +51,12 @@ def run(settings: WorkerSettings, stop: Stop) -> None:
     began = time.monotonic()
     cpus = usable_cpus()
     memory = share_out(settings.memory_mb, usable_memory())
-    with (
-        Runner(limit_s=settings.process_limit_s) as runner,
-        Decoders(
-            count=settings.decoders or cpus,
-            max_pixels=settings.max_pixels,
-            limit_s=settings.decode_limit_s,
-            memory_bytes=memory.decoding,
-        ) as decoders,
-    ):
+    with Decoders(
+        count=settings.decoders or cpus,
+        max_pixels=settings.max_pixels,
+        limit_s=settings.decode_limit_s,
+        memory_bytes=memory.decoding,
+    ) as decoders:
         store, queues = connect(settings)
         await_aws(settings, store, queues, stop, clock=time.monotonic, pause=time.sleep)
         processor = runner.await_ready()

@@ -337,9 +337,7 @@ def test_a_note_whose_answer_was_lost_is_written_nevertheless(aws: Aws, s3: S3Se
         handler._ask_moto()
         handler.reset()
 
-    store = S3Store(
-        aws.s3(1), input_bucket="input", results_bucket="results", pause=lambda _: None
-    )
+    store = S3Store(aws.s3(1), input_bucket="input", results_bucket="results", pause=lambda _: None)
     s3.faults.append(written_unanswered)
     first = store.write_note("idempotency/a", b"first")
     assert first

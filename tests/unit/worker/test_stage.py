@@ -10,7 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from imagefleet_core.errors import Unavailable
-from imagefleet_worker.outage import LONGEST_PAUSE_S, SAY_AGAIN_S
+from imagefleet_worker.backoff import LONGEST_PAUSE_S
+from imagefleet_worker.outage import SAY_AGAIN_S
 from imagefleet_worker.stage import Stage
 from worker_tier import Clock
 

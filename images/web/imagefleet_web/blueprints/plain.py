@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from imagefleet_web import access, problems, services, shapes
 from imagefleet_web.admission import admitted
+from imagefleet_web.idempotency import asked_key, standing_of
 from imagefleet_web.problems import Problem
 from imagefleet_web.receiving import ReceivedFile, received_files
 from imagefleet_web.waiting import asked_wait
@@ -23,15 +24,15 @@ def classify() -> Response:
     """Accept one image, wait for its result and answer with the label (or the output) alone."""
     service = services.current()
     longest_s = service.settings.max_wait_s
-    wait = asked_wait(longest_s, default_s=longest_s)
+    wait, key = asked_wait(longest_s, default_s=longest_s), asked_key()
     with service.seats.held() as seated:
         if not seated:
             raise Problem(problems.BUSY, "Too many requests wait for answers. Try again soon.")
         with admitted(service) as admission, received_files(request, service.limits) as received:
             admission.images = len(received)
             file = _only(received)
-            upload = service.intake.accept(received, access.owner())
-        standing = upload.standing()
+            upload = service.intake.accept(received, access.owner(), key)
+        standing = standing_of(upload, service.results)
         service.results.wait(standing, wait.seconds)
     if standing.pending:
         url = request.host_url.rstrip("/") + shapes.job_url(upload.taken[0].job)

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request
 
 from imagefleet_web import access, answers, services, shapes
 from imagefleet_web.admission import admitted
+from imagefleet_web.idempotency import asked_key, standing_of
 from imagefleet_web.judging import Refused, Taken
 from imagefleet_web.receiving import received_files
 from imagefleet_web.results import Standing
@@ -18,11 +19,11 @@ bp = Blueprint("upload", __name__, url_prefix=shapes.API)
 def upload() -> Response:
     """Accept images; wait for their results if asked to."""
     service = services.current()
-    wait = asked_wait(service.settings.max_wait_s)
+    wait, key = asked_wait(service.settings.max_wait_s), asked_key()
     with admitted(service) as admission, received_files(request, service.limits) as received:
         admission.images = len(received)
-        upload = service.intake.accept(received, access.owner())
-    standing = upload.standing()
+        upload = service.intake.accept(received, access.owner(), key)
+    standing = standing_of(upload, service.results)
     headers = wait_for(standing, wait, service)
     url = shapes.batch_url(upload.batch)
     return answers.of_jobs(

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from imagefleet_worker.backoff import pause_s
 from imagefleet_worker.children.child import ChildLost
-from imagefleet_worker.outage import pause_s
 
 
 class Replaceable(Protocol):
