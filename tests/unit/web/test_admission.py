@@ -282,10 +282,10 @@ class Slow(io.BytesIO):
         super().__init__(body)
         self.begun, self.go_on = Event(), Event()
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def readinto(self, buffer: Any, /) -> int:
         self.begun.set()
         self.go_on.wait(DEADLINE_S)
-        return super().read(size)
+        return super().readinto(buffer)
 
 
 def test_an_upload_beside_as_many_as_may_run_is_put_off(world: World) -> None:

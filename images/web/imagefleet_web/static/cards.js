@@ -1,6 +1,7 @@
 // How one picture looks: a card cloned from the page's template.
 
 import { formatBytes, formatOutput, formatSeconds, formatShare } from "./format.js";
+import { openUrl } from "./key.js";
 import { canRetry } from "./pictures.js";
 
 /**
@@ -12,7 +13,7 @@ export class Card {
   /** The list item. @type {HTMLElement} */
   element;
   #part;
-  #thumbnailUrl;
+  #thumbnailUrl = "";
 
   /**
    * @param {Picture} picture
@@ -29,10 +30,7 @@ export class Card {
     article.setAttribute("aria-labelledby", name.id);
     retry.addEventListener("click", () => onRetry(picture));
     remove.addEventListener("click", () => onRemove(picture));
-    this.#thumbnailUrl = picture.file
-      ? URL.createObjectURL(picture.file)
-      : `/api/v1/jobs/${picture.job}/image`;
-    this.#showThumbnail(picture.name);
+    void this.#showThumbnail(picture);
     this.show(picture);
   }
 
@@ -66,8 +64,8 @@ export class Card {
     URL.revokeObjectURL(this.#thumbnailUrl);
   }
 
-  /** @param {string} name */
-  #showThumbnail(name) {
+  /** @param {Picture} picture */
+  async #showThumbnail({ name, file, job }) {
     const { thumbnail, extension } = this.#part;
     const done = () => URL.revokeObjectURL(this.#thumbnailUrl); // an image keeps what it loaded
     thumbnail.addEventListener("load", done);
@@ -76,6 +74,9 @@ export class Card {
       thumbnail.hidden = true; // such as a TIFF, which few browsers show
       extension.textContent = /\.(\w{1,5})$/.exec(name)?.[1].toUpperCase() ?? "?";
     });
+    this.#thumbnailUrl = file
+      ? URL.createObjectURL(file)
+      : await openUrl(`/api/v1/jobs/${job}/image`);
     thumbnail.src = this.#thumbnailUrl;
   }
 }

@@ -1,5 +1,7 @@
 // Whether the server can be reached, as those tell who just tried.
 
+import { askForKey, currentKey, keyHeaders } from "./key.js";
+
 const HEALTH_URL = "/healthz";
 const PROBE_TIMEOUT_MS = 10_000;
 const LONGEST_PAUSE_MS = 15_000;
@@ -48,15 +50,30 @@ export class Connection extends EventTarget {
 }
 
 /**
- * Ask with a time limit.
+ * Ask with a time limit; where a key is wanted, once that is given.
  * @param {string} url
  * @param {"GET" | "DELETE"} method
  * @returns {Promise<Response | null>} null if no answer came, or only that of a proxy
  */
 export async function request(url, method = "GET") {
+  for (;;) {
+    const key = currentKey();
+    const answer = await attempt(url, method);
+    if (answer?.status !== 401) return answer;
+    await askForKey(key);
+  }
+}
+
+/**
+ * @param {string} url
+ * @param {"GET" | "DELETE"} method
+ * @returns {Promise<Response | null>}
+ */
+async function attempt(url, method) {
   try {
     const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
-    const answer = await fetch(url, { method, signal, cache: "no-store" });
+    const headers = keyHeaders();
+    const answer = await fetch(url, { method, headers, signal, cache: "no-store" });
     return answer.status === 502 || answer.status === 504 ? null : answer;
   } catch {
     return null;

@@ -1,6 +1,7 @@
 // Results as they arrive: from each batch's event stream, or by asking where none flows.
 
 import { backoff, pause, request } from "./connection.js";
+import { keyHeaders } from "./key.js";
 
 /**
  * @typedef {import("./pictures.js").Job} Job
@@ -57,29 +58,54 @@ export class Watcher {
    * @param {Batch} batch
    * @returns {Promise<boolean>} whether it is worth opening again at once
    */
-  #stream(batch) {
-    if (this.#streams >= STREAMS_AT_ONCE) return Promise.resolve(false);
+  async #stream(batch) {
+    if (this.#streams >= STREAMS_AT_ONCE) return false;
     this.#streams += 1;
-    return new Promise((resolve) => {
-      const source = new EventSource(`${batch.url}/events`);
-      /** @param {boolean} flowed */
-      const close = (flowed) => {
+    let flowed = false;
+    const closing = new AbortController();
+    const fallSilent = () => {
+      flowed = true;
+      closing.abort();
+    };
+    let silence = setTimeout(fallSilent, SILENCE_MS);
+    try {
+      for await (const { type, data } of this.#eventsOf(batch, closing.signal)) {
+        if (type === "end") break;
+        if (type !== "result") continue;
         clearTimeout(silence);
-        source.close();
-        this.#streams -= 1;
-        resolve(flowed);
-      };
-      let silence = setTimeout(close, SILENCE_MS, true);
-      source.onopen = () => this.#connection.report(batch.url, true);
-      source.onerror = () => close(false);
-      source.addEventListener("end", () => close(false));
-      source.addEventListener("result", ({ data }) => {
-        clearTimeout(silence);
-        silence = setTimeout(close, SILENCE_MS, true);
+        silence = setTimeout(fallSilent, SILENCE_MS);
         this.#settle(batch, JSON.parse(data));
-        if (batch.outstanding.size === 0) close(true);
-      });
-    });
+        flowed = batch.outstanding.size === 0;
+        if (flowed) break;
+      }
+    } catch {
+      // It broke off, or was closed for its silence.
+    }
+    clearTimeout(silence);
+    closing.abort();
+    this.#streams -= 1;
+    return flowed;
+  }
+
+  /**
+   * Read an event stream; `EventSource` can't send a key.
+   * @param {Batch} batch
+   * @param {AbortSignal} signal
+   * @returns {AsyncGenerator<{type: string, data: string}>}
+   */
+  async *#eventsOf(batch, signal) {
+    const headers = { Accept: "text/event-stream", ...keyHeaders() };
+    const answer = await fetch(`${batch.url}/events`, { headers, signal, cache: "no-store" });
+    if (!answer.ok || !answer.body) return;
+    this.#connection.report(batch.url, true);
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let text = ""; ; ) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const blocks = (text + value).split("\n\n");
+      text = blocks.pop() ?? "";
+      for (const block of blocks) yield readEvent(block);
+    }
   }
 
   /**
@@ -111,4 +137,17 @@ export class Watcher {
   #settle({ outstanding }, job) {
     if (job.status !== "pending" && job.id && outstanding.delete(job.id)) this.#onResult(job);
   }
+}
+
+/**
+ * @param {string} block  the lines of one event, `name: value` each
+ * @returns {{type: string, data: string}}
+ */
+function readEvent(block) {
+  const fields = block.split("\n").map((line) => {
+    const colon = line.indexOf(": ");
+    return [line.slice(0, colon), line.slice(colon + 2)];
+  });
+  const { event = "message", data = "" } = Object.fromEntries(fields);
+  return { type: event, data };
 }

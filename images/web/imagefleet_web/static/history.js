@@ -2,6 +2,7 @@
 
 import { batchUrl, pastBatches } from "./batches.js";
 import { formatCount, formatTime } from "./format.js";
+import { currentKey, openUrl } from "./key.js";
 
 /**
  * @typedef {import("./batches.js").Past} Past
@@ -10,6 +11,9 @@ import { formatCount, formatTime } from "./format.js";
  * @property {(id: string) => Promise<void>} onShow
  * @property {(id: string) => Promise<boolean>} onDelete  resolves to whether the batch is gone
  */
+
+/** In that time a browser has begun to write a file. */
+const DOWNLOAD_MS = 60_000;
 
 export class History {
   #part;
@@ -69,6 +73,11 @@ export class History {
     time.setAttribute("datetime", submitted);
     time.id = `batch-${batch}`;
     csv.setAttribute("href", `${batchUrl(batch)}/results.csv`);
+    csv.addEventListener("click", (event) => {
+      if (!currentKey()) return;
+      event.preventDefault();
+      void download(`${batchUrl(batch)}/results.csv`, `imagefleet-${batch}.csv`);
+    });
     for (const control of row.querySelectorAll(".button")) {
       control.setAttribute("aria-describedby", time.id);
     }
@@ -104,6 +113,18 @@ export class History {
     this.#part.section.hidden = this.#rows.size === 0 && this.#cursor === null;
     this.#part.more.hidden = this.#cursor === null;
   }
+}
+
+/**
+ * @param {string} url  that wants a key
+ * @param {string} name  of the file to keep
+ */
+async function download(url, name) {
+  const link = document.createElement("a");
+  link.href = await openUrl(url);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), DOWNLOAD_MS);
 }
 
 /**

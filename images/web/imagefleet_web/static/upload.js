@@ -1,5 +1,7 @@
 // One upload: which files go together, how far each is, what the server answered.
 
+import { keyHeaders } from "./key.js";
+
 /**
  * @typedef {import("./limits.js").Limits} Limits
  * @typedef {import("./pictures.js").Failure} Failure
@@ -9,7 +11,9 @@
  * @typedef {{kind: "judged", batch: string | null, url: string | null, jobs: Job[]}
  *   | {kind: "refused", error: Failure}
  *   | {kind: "busy", seconds: number}
- *   | {kind: "unreachable"}} Answer  `judged`: one job for each file, in the order sent
+ *   | {kind: "locked"}
+ *   | {kind: "unreachable"}} Answer  `judged`: one job for each file, in the order sent;
+ *   `locked`: the server wants a key, or another one
  */
 
 const UPLOAD_URL = "/api/v1/upload";
@@ -76,6 +80,9 @@ export function post(files, onProgress) {
     };
     request.open("POST", UPLOAD_URL);
     request.setRequestHeader("Accept", "application/json");
+    for (const [name, value] of Object.entries(keyHeaders())) {
+      request.setRequestHeader(name, value);
+    }
     request.send(form);
   });
 }
@@ -89,6 +96,7 @@ export function post(files, onProgress) {
  */
 export function readAnswer(status, body, retryAfter, files) {
   if (status === 0) return { kind: "unreachable" };
+  if (status === 401) return { kind: "locked" };
   if (PASSING.has(status)) {
     return { kind: "busy", seconds: Number(retryAfter) || DEFAULT_RETRY_SECONDS };
   }

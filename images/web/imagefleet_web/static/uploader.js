@@ -1,6 +1,7 @@
 // The line of pictures that wait to be sent: a few requests at once, tried until they are answered.
 
 import { pause } from "./connection.js";
+import { askForKey, currentKey } from "./key.js";
 import { refusalOf, unreadable } from "./limits.js";
 import { refusal } from "./pictures.js";
 import { nextRequest, post, shareProgress } from "./upload.js";
@@ -90,6 +91,7 @@ export class Uploader {
   async #deliver(pictures) {
     const request = Symbol("request");
     for (let breaks = 0; pictures.length > 0; ) {
+      const key = currentKey();
       const answer = await this.#post(pictures);
       if (answer.kind === "judged") {
         this.#listener.onJudged(pictures, answer.jobs, answer.url);
@@ -100,6 +102,10 @@ export class Uploader {
         break;
       }
       this.#change(pictures, { state: "queued", sent: 0 });
+      if (answer.kind === "locked") {
+        await askForKey(key);
+        continue;
+      }
       if (answer.kind === "busy") {
         this.#listener.onBusy(request, pictures.length, answer.seconds);
         await pause(1000 * answer.seconds);

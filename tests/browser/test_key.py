@@ -1,0 +1,65 @@
+"""The page where the service asks for an API key."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from imagefleet_web.keys import make
+from system import SAMPLES, System, labels, running
+
+pytestmark = pytest.mark.browser
+
+RESULT_MS = 30_000
+KEY, LINE = make("alice")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system that knows one key."""
+    folder = tmp_path_factory.mktemp("system")
+    keys = folder / "keys.txt"
+    keys.write_text(f"{LINE}\n")
+    with running(folder / "log", environ={"IMAGEFLEET_API_KEYS_FILE": str(keys)}) as started:
+        yield started
+
+
+def give(page: Page, key: str) -> None:
+    """Type a key where the focus is, as it should be in its field."""
+    expect(page.get_by_label("asks for an API key")).to_be_focused()
+    page.keyboard.type(key)
+    page.keyboard.press("Enter")
+
+
+def test_the_page_asks_for_a_key_and_then_goes_on(page: Page, browser: Browser) -> None:
+    # given a picture that was chosen before there was a key, and a wrong one
+    page.get_by_label("Choose pictures").set_input_files([SAMPLES / "chelsea.jpg"])
+    give(page, "imf_wrong")
+    expect(page.get_by_role("alert")).to_contain_text("does not know this key")
+
+    give(page, KEY)
+
+    # then it is uploaded, and its label arrives
+    card = page.get_by_role("article", name="chelsea.jpg")
+    expect(card).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    expect(card).to_contain_text(labels()["chelsea.jpg"])
+    expect(page.get_by_label("asks for an API key")).to_be_hidden()
+
+    # and after a reload the tab still has it: the picture is there, and its table
+    page.reload()
+    expect(card).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    photograph = card.locator("img")
+    expect(photograph).to_have_js_property("naturalWidth", 451)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").first.click()
+    with download.value.path().open(newline="") as table:
+        (row,) = csv.DictReader(table)
+    assert row["label"] == labels()["chelsea.jpg"]
+
+    # and another tab has not
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.get_by_label("asks for an API key")).to_be_visible()
