@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from imagefleet_web.keys import make
 from system import SAMPLES, System, labels, running
@@ -34,7 +34,7 @@ def give(page: Page, key: str) -> None:
     page.keyboard.press("Enter")
 
 
-def test_the_page_asks_for_a_key_and_then_goes_on(page: Page, browser: Browser) -> None:
+def test_the_page_asks_for_a_key_and_then_goes_on(page: Page) -> None:
     # given a picture that was chosen before there was a key, and a wrong one
     page.get_by_label("Choose pictures").set_input_files([SAMPLES / "chelsea.jpg"])
     give(page, "imf_wrong")

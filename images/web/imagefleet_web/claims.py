@@ -19,7 +19,7 @@ from uuid import uuid4
 import structlog
 
 from imagefleet_core import fields, keys
-from imagefleet_core.errors import Unavailable
+from imagefleet_core.errors import DecodeError, Unavailable
 from imagefleet_core.store import Note, Store
 from imagefleet_web import problems
 from imagefleet_web.problems import Problem
@@ -75,7 +75,7 @@ class Record:
         try:
             stage = Stage(read.text("stage"))
         except ValueError as error:
-            raise fields.DecodeError("field 'stage' is none that is known", data) from error
+            raise DecodeError("field 'stage' is none that is known", data) from error
         return cls(
             read.text("holder"),
             read.text("batch"),
@@ -218,7 +218,8 @@ class Claims:
 
     def read(self, key: str) -> Note | None:
         """Return a claim's note."""
-        return self._call(self._store.read_note, key)
+        note: Note | None = self._call(self._store.read_note, key)
+        return note
 
     def write(self, key: str, record: Record, replacing: str = "") -> str | None:
         """Write a claim's note and return its version, or None where it is another's by now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from flask import Response, after_this_request, request
 
@@ -19,6 +20,7 @@ from imagefleet_web.results import Results, Standing
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 
+_CHUNK_BYTES = 256 * 1024
 _KEY = re.compile(r"[ -~]{1,255}")
 
 
@@ -41,9 +43,7 @@ def fingerprint(files: Sequence[ReceivedFile], upload: Upload) -> str:
     """
     whole = hashlib.sha256()
     for file, judged in zip(files, upload.files, strict=True):
-        with file.body.open() as body:
-            content = hashlib.file_digest(body, "sha256").hexdigest()
-        taken = isinstance(judged, Taken)
+        content, taken = _hash(file.body.open()), isinstance(judged, Taken)
         whole.update(f"{file.name}\0{file.body.size}\0{content}\0{taken}\n".encode())
     return whole.hexdigest()
 
@@ -59,6 +59,13 @@ def standing_of(upload: Upload, results: Results) -> Standing:
         after_this_request(_mark)
         results.catch_up(standing)
     return standing
+
+
+def _hash(body: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while data := body.read(_CHUNK_BYTES):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def _mark(response: Response) -> Response:

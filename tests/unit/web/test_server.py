@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from imagefleet_core.jobs import new_batch_id
+from imagefleet_web.keys import make
 from web_tier import CHELSEA, DEADLINE_S, eventually
 
 ROOT = Path(__file__).parents[3]
@@ -211,6 +212,38 @@ def test_an_upload_in_chunks_is_accepted(server: Served) -> None:
     assert answer.status_code == 202
 
 
+def test_keys_guard_a_running_server_change_under_it_and_never_reach_its_log(
+    tmp_path: Path,
+) -> None:
+    # given a server with one key, and a second one that is added while it runs
+    keys = tmp_path / "keys.txt"
+    (alice, alice_line), (bob, bob_line) = make("alice"), make("bob")
+    keys.write_text(f"{alice_line}\n")
+    with served(tmp_path / "log", api_keys_file=str(keys)) as server:
+        batches = server.url + "api/v1/batches"
+
+        def status(key: str) -> int:
+            headers = {"Authorization": f"Bearer {key}"}
+            return requests.get(batches, headers=headers, timeout=DEADLINE_S).status_code
+
+        assert [status(alice), status(bob), server.upload().status_code] == [200, 401, 401]
+        keys.write_text(f"{alice_line}\n{bob_line}\n")
+        eventually(lambda: status(bob) == 200)
+        keys.write_text("broken\n")
+        eventually(lambda: status(alice) == 200 and server.events("API keys stay as they were"))
+
+        # and a header that is malformed, which the server itself refuses
+        with server.connect() as client:
+            client.sendall(f"GET / HTTP/1.1\r\nAuthorization Bearer {alice}\r\n\r\n".encode())
+            assert read_all(client).startswith(b"HTTP/1.1 400 ")
+        eventually(lambda: any("Invalid request" in line["event"] for line in server.lines()))
+
+        log = server.log.read_text()
+        assert alice not in log
+        assert bob not in log
+        assert len(server.events("API keys stay as they were")) == 1
+
+
 def read_all(client: socket.socket) -> bytes:
     """Read until the server closes the connection."""
     return b"".join(iter(lambda: client.recv(65536), b""))
@@ -257,6 +290,14 @@ def test_a_port_in_use_is_one_clear_line() -> None:
     assert json.loads(line)["reason"] == (
         f"cannot listen at 127.0.0.1:{port}: Address already in use"
     )
+
+
+def test_a_file_of_keys_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    ended = start(IMAGEFLEET_PORT="0", IMAGEFLEET_API_KEYS_FILE=str(tmp_path / "keys.txt"))
+
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "keys.txt can't be read" in json.loads(line)["reason"]
 
 
 def test_a_missing_region_is_one_clear_line() -> None:

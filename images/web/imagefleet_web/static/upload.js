@@ -21,8 +21,8 @@ const UPLOAD_URL = "/api/v1/upload";
 const PART_OVERHEAD_BYTES = 512;
 /** An upload that moves nothing for so long is broken off. */
 const STALL_MS = 60_000;
-/** Answers of a server, or of the proxy before it, that pass by themselves. */
-const PASSING = new Set([429, 502, 503, 504]);
+/** Answers of a server, or of the proxy before it, that pass by themselves. 409: it is at it. */
+const PASSING = new Set([409, 429, 502, 503, 504]);
 const DEFAULT_RETRY_SECONDS = 5;
 
 /**
@@ -56,13 +56,20 @@ export function shareProgress(sizes, share) {
   });
 }
 
+/** @returns {string} a key that no other request has */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID wants HTTPS
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /**
  * Send files in one request.
  * @param {File[]} files
+ * @param {string} key  a request that is sent twice with the same one is taken in once
  * @param {(share: number) => void} onProgress  the share of the request that is sent, 0 to 1
  * @returns {Promise<Answer>} never rejects
  */
-export function post(files, onProgress) {
+export function post(files, key, onProgress) {
   const form = new FormData();
   for (const file of files) form.append("file", file, file.name);
   return new Promise((resolve) => {
@@ -80,6 +87,7 @@ export function post(files, onProgress) {
     };
     request.open("POST", UPLOAD_URL);
     request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("Idempotency-Key", key);
     for (const [name, value] of Object.entries(keyHeaders())) {
       request.setRequestHeader(name, value);
     }
