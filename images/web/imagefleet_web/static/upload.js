@@ -57,7 +57,7 @@ export function shareProgress(sizes, share) {
 }
 
 /** @returns {string} a key that no other request has */
-export function newKey() {
+export function newIdempotencyKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID wants HTTPS
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -65,11 +65,11 @@ export function newKey() {
 /**
  * Send files in one request.
  * @param {File[]} files
- * @param {string} key  a request that is sent twice with the same one is taken in once
+ * @param {string} idempotencyKey  a request that is sent twice with the same one is taken in once
  * @param {(share: number) => void} onProgress  the share of the request that is sent, 0 to 1
  * @returns {Promise<Answer>} never rejects
  */
-export function post(files, key, onProgress) {
+export function post(files, idempotencyKey, onProgress) {
   const form = new FormData();
   for (const file of files) form.append("file", file, file.name);
   return new Promise((resolve) => {
@@ -87,7 +87,7 @@ export function post(files, key, onProgress) {
     };
     request.open("POST", UPLOAD_URL);
     request.setRequestHeader("Accept", "application/json");
-    request.setRequestHeader("Idempotency-Key", key);
+    request.setRequestHeader("Idempotency-Key", idempotencyKey);
     for (const [name, value] of Object.entries(keyHeaders())) {
       request.setRequestHeader(name, value);
     }

@@ -4,7 +4,7 @@ import { pause } from "./connection.js";
 import { askForKey, currentKey } from "./key.js";
 import { refusalOf, unreadable } from "./limits.js";
 import { refusal } from "./pictures.js";
-import { nextRequest, post, shareProgress } from "./upload.js";
+import { newIdempotencyKey, nextRequest, post, shareProgress } from "./upload.js";
 
 /**
  * @typedef {import("./limits.js").Limits} Limits
@@ -90,9 +90,10 @@ export class Uploader {
   /** @param {Chosen[]} pictures  of one request */
   async #deliver(pictures) {
     const request = Symbol("request");
+    let idempotencyKey = newIdempotencyKey();
     for (let breaks = 0; pictures.length > 0; ) {
       const key = currentKey();
-      const answer = await this.#post(pictures);
+      const answer = await this.#post(pictures, idempotencyKey);
       if (answer.kind === "judged") {
         this.#listener.onJudged(pictures, answer.jobs, answer.url);
         break;
@@ -111,7 +112,9 @@ export class Uploader {
         await pause(1000 * answer.seconds);
         continue;
       }
-      pictures = await this.#withoutUnreadable(pictures);
+      const readable = await this.#withoutUnreadable(pictures);
+      if (readable.length < pictures.length) idempotencyKey = newIdempotencyKey();
+      pictures = readable;
       if (await this.#connection.probe(request)) breaks += 1;
       else await this.#connection.regain(request);
       if (breaks === MAX_BREAKS) {
@@ -123,12 +126,15 @@ export class Uploader {
     this.#listener.onSettled(request);
   }
 
-  /** @param {Chosen[]} pictures */
-  #post(pictures) {
+  /**
+   * @param {Chosen[]} pictures
+   * @param {string} idempotencyKey
+   */
+  #post(pictures, idempotencyKey) {
     const files = pictures.map(({ file }) => file);
     const sizes = files.map(({ size }) => size);
     this.#change(pictures, { state: "sending", sent: 0 });
-    return post(files, (share) => {
+    return post(files, idempotencyKey, (share) => {
       for (const [index, sent] of shareProgress(sizes, share).entries()) {
         if (sent !== pictures[index].sent) this.#listener.onChange(pictures[index], { sent });
       }
