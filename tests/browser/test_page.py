@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 
 from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs
 
@@ -13,6 +13,14 @@ pytestmark = pytest.mark.browser
 
 # The first picture may have to wait for a worker to start.
 RESULT_MS = 30_000
+# What a request looks like to the page whose connection ended.
+LOSE_THE_FIRST_ANSWER = """() => {
+  const { get } = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "status");
+  let lost = null;
+  Object.defineProperty(XMLHttpRequest.prototype, "status", {
+    get() { return (lost ??= this) === this ? 0 : get.call(this); },
+  });
+}"""
 
 
 def choose(page: Page, files: list[Path]) -> None:
@@ -71,6 +79,20 @@ def test_a_lost_connection_is_said_and_recovers_by_itself(page: Page) -> None:
     page.context.set_offline(False)
 
     expect(card(page, "flower.jpg")).to_have_attribute("data-state", "done", timeout=60_000)
+
+
+def test_a_picture_whose_answer_was_lost_is_taken_in_once(page: Page) -> None:
+    # given an upload that is accepted, and its answer doesn't come through
+    page.evaluate(LOSE_THE_FIRST_ANSWER)
+    uploads: list[Response] = []
+    page.on("response", lambda each: uploads.append(each) if "/upload" in each.url else None)
+
+    choose(page, [SAMPLES / "coffee.jpg"])
+
+    # then the page sends it again, and it is the same batch
+    expect(card(page, "coffee.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    assert [each.headers.get("idempotent-replayed") for each in uploads] == [None, "true"]
+    assert len({each.headers["location"] for each in uploads}) == 1
 
 
 def test_a_hundred_and_more_photographs_are_split_and_all_arrive(page: Page) -> None:

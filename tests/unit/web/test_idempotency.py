@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from imagefleet_core.errors import Unavailable
 from imagefleet_core.jobs import Result
 from imagefleet_web import claims
 from web_tier import CHELSEA, COFFEE, Answer, Web, World
@@ -314,6 +315,50 @@ def test_an_upload_that_failed_may_come_again(
     assert len(world.queued()) == 2
 
 
+def test_who_fails_late_deletes_nothing_of_another(
+    web: Web, other: Web, world: World, clock: Clock
+) -> None:
+    # given a process that stands still before it queues, and one that does it instead
+    taken_over: list[Answer] = []
+
+    def dawdle_and_fail() -> None:
+        clock.now += CLAIM_S
+        taken_over.append(other.upload(*FILES, headers=KEY))
+        world.requests.outage.begin("send", 1)
+
+    at(world, STEPS["before queueing"], dawdle_and_fail)
+
+    # when the first one goes on, and SQS fails
+    assert web.upload(*FILES, headers=KEY).status_code == 503
+
+    # then the other one's batch is whole, and still the key's
+    again = web.upload(*FILES, headers=KEY)
+    assert again.json["batch"] == taken_over[0].json["batch"]
+    check_once(world, other, again)
+
+
+def test_who_cannot_know_how_far_it_came_deletes_nothing(
+    web: Web, other: Web, world: World, clock: Clock
+) -> None:
+    # given a store that writes what it is told, says that it failed, and then can't be asked
+    def lose_the_answer() -> None:
+        world.store.outage.begin("read_note", 1)
+        raise Unavailable("the answer was lost")
+
+    at(world, STEPS["after the fence"], lose_the_answer)
+    assert web.upload(*FILES, headers=KEY).status_code == 503
+    assert len(world.store.images) == 2
+
+    # when another one comes
+    assert other.upload(*FILES, headers=KEY).status_code == 409
+    clock.now += CLAIM_S
+    answer = other.upload(*FILES, headers=KEY)
+
+    # then it goes on with what is there
+    check_once(world, other, answer)
+    assert len(world.queued()) == 2
+
+
 def test_an_upload_that_cannot_be_noted_as_accepted_is_accepted(
     web: Web, other: Web, world: World, clock: Clock
 ) -> None:
@@ -347,7 +392,8 @@ def test_two_that_died_leave_nothing_behind(
 ) -> None:
     kill_at(world, web, STEPS["after the first image"])
     clock.now += CLAIM_S
-    kill_at(world, web, STEPS["after the claim"])  # the second write: the first one is refused
+    # the first write of the second one is refused, the second one takes over
+    kill_at(world, web, Step("write_note", 2, after=True))
     clock.now += CLAIM_S
 
     check_once(world, other, other.upload(*FILES, headers=KEY))
