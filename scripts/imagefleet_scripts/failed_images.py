@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from imagefleet_core import keys
 from imagefleet_core.aws import explained
 from imagefleet_core.errors import DecodeError
-from imagefleet_core.jobs import JobId, Request, Result
+from imagefleet_core.jobs import JobId, Request, Result, ids_made_at
 from imagefleet_core.store import S3Store
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class FailedImages:
 
     def since(self, moment: datetime | None, codes: Collection[str]) -> Iterator[FailedImage]:
         """Yield the images submitted since a moment that failed with one of `codes`."""
-        return self._failed(codes, prefix="", start_after=first_batch(moment) if moment else "")
+        return self._failed(codes, prefix="", start_after=_made_at(moment) if moment else "")
 
     def knows(self, batch: str) -> bool:
         """Return whether there is any image of a batch."""
@@ -78,9 +78,9 @@ class FailedImages:
         )
         with ThreadPoolExecutor(CONNECTIONS) as pool, explained(f"listing {self._results}"):
             for page in pages:
-                found = [_job(each["Key"]) for each in page.get("Contents", ())]
+                found = [job for each in page.get("Contents", ()) if (job := _job(each["Key"]))]
                 self.seen += len(found)
-                for result in pool.map(self._read, filter(None, found)):
+                for result in pool.map(self._read, found):
                     if result and result.error and result.error.code in codes:
                         yield FailedImage(result, self._key(result))
 
@@ -95,7 +95,7 @@ class FailedImages:
         name = self._images(result.job.batch).get(result.job.number)
         if name is None:
             return self._inbox_key(result)
-        return f"{keys.batch_prefix(result.job.batch)}{result.job.number:04}-{name}"
+        return f"{keys.input_key_prefix(result.job)}{name}"
 
     def _inbox_key(self, result: Result) -> str | None:
         """Return where the image lies if it came through the inbox; its result has but its name."""
@@ -120,13 +120,8 @@ class FailedImages:
         return found
 
 
-def first_batch(moment: datetime) -> str:
-    """Return what sorts before all batches made since a moment, and after all others.
-
-    Batch ids are UUIDv7, which begin with 48 bits of milliseconds (RFC 9562, section 5.7).
-    """
-    milliseconds = f"{int(moment.timestamp() * 1000):012x}"
-    return f"{milliseconds[:8]}-{milliseconds[8:]}"
+def _made_at(moment: datetime) -> str:
+    return ids_made_at(int(moment.timestamp() * 1000))
 
 
 def _job(result_key: str) -> JobId | None:

@@ -27,6 +27,15 @@ def new_batch_id() -> str:
     return str(uuid7())
 
 
+def ids_made_at(milliseconds: int) -> str:
+    """Return what the batch ids made at a time since 1970 begin with: all later ones sort after it.
+
+    A UUIDv7 begins with 48 bits of milliseconds (RFC 9562, section 5.7).
+    """
+    digits = f"{milliseconds:012x}"
+    return f"{digits[:8]}-{digits[8:]}-"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class JobId:
     """One image of one batch, written `<batch>-<number>`; numbers count from 1."""

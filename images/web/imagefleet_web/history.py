@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from imagefleet_core.jobs import ids_made_at
 from imagefleet_core.store import Store
 from imagefleet_web import problems
 from imagefleet_web.ids import made_at
@@ -73,12 +74,12 @@ class History:
                 return Page(found[:limit], _encode(found[limit - 1]))
             if not window.go_back():
                 return Page(found, None)
-            end = _bound(window.end_ms)
-        return Page(found, _encode(end or _bound(window.end_ms)))
+            end = ids_made_at(window.end_ms)
+        return Page(found, _encode(end or ids_made_at(window.end_ms)))
 
     def _look(self, start_ms: int, end: str | None) -> tuple[list[str], bool]:
         """Return the batches from a time on that sort before `end`, and if those are all."""
-        page = self._pool.submit(self._store.batches_from, _bound(start_ms)).result()
+        page = self._pool.submit(self._store.batches_from, ids_made_at(start_ms)).result()
         within = [each for each in page.ids if (end is None or each < end) and made_at(each)]
         return within, not page.more or (end is not None and page.ids[-1] >= end)
 
@@ -121,12 +122,6 @@ class _Window:
 
     def _begin(self, width_ms: int) -> None:
         self.start_ms = max(self._oldest_ms or 0, self.end_ms - max(1, width_ms))
-
-
-def _bound(milliseconds: int) -> str:
-    """Return what the ids made at a time since 1970 begin with."""
-    digits = f"{milliseconds:012x}"
-    return f"{digits[:8]}-{digits[8:]}-"
 
 
 def _milliseconds(bound: str) -> int:

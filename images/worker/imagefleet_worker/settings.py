@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagefleet_core.settings import Settings, setting
-
-MIB = 1024 * 1024
+from imagefleet_worker.memory import MIB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +83,7 @@ class WorkerSettings(Settings):
     @property
     def heartbeat(self) -> Path:
         """The heartbeat's file, the same for this process and for its health check."""
+        if self.heartbeat_file:
+            return Path(self.heartbeat_file)
         name = "-".join(("imagefleet-worker", self.worker_id)).strip("-")
-        default = Path(tempfile.gettempdir(), f"{name}.alive")
-        return Path(self.heartbeat_file) if self.heartbeat_file else default
+        return Path(tempfile.gettempdir(), f"{name}.alive")

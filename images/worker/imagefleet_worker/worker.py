@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -82,7 +80,7 @@ class Worker:
         self._tally = Tally()
         self._streak = Streak()
         self._pulses = Pulses(clock)
-        self.pressure = Pressure(Path(tempfile.gettempdir()), clock=clock)
+        self.pressure = Pressure(settings.heartbeat.parent, clock=clock)
         requests = queues.open(settings.requests_queue)
         self.leases = Leases(
             requests, visibility_s=settings.visibility_s, most=self._most, clock=clock

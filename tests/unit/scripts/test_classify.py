@@ -439,12 +439,13 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_next_one_does(
     assert (ran.status, len(ran.labels), len(service.keys)) == (0, 3, 1)
 
 
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (410, "deleted")])
 def test_what_the_service_has_forgotten_is_sent_again(
-    run: Client, service: Imagefleet, folder: Path
+    run: Client, service: Imagefleet, folder: Path, status: int, code: str
 ) -> None:
     def forget(handler: Handler) -> None:
         service.batches.clear()
-        handler.problem(404, "not_found", "There is no such batch.")
+        handler.problem(status, code, "There is no such batch.")
 
     service.batch_faults = [forget]
 

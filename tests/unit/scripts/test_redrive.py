@@ -14,11 +14,18 @@ from imagefleet_core import keys
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.inbox import decode_requests
-from imagefleet_core.jobs import Failure, JobId, Prediction, Request, Result, new_batch_id
+from imagefleet_core.jobs import (
+    Failure,
+    JobId,
+    Prediction,
+    Request,
+    Result,
+    ids_made_at,
+    new_batch_id,
+)
 from imagefleet_core.sqs import SqsQueue, SqsQueues
 from imagefleet_core.store import S3Store
 from imagefleet_scripts import redrive
-from imagefleet_scripts.failed_images import first_batch
 from s3_server import REGION, SECRETS, S3Server
 
 INPUT, RESULTS = "imagefleet-input", "imagefleet-results"
@@ -88,7 +95,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 def batch_of(moment: datetime) -> str:
     """Return a batch id as one made at a moment."""
-    return first_batch(moment) + new_batch_id()[13:]
+    return ids_made_at(int(moment.timestamp() * 1000)) + new_batch_id()[14:]
 
 
 def result_of(request: Request, error: Failure | None = None) -> Result:

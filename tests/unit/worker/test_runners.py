@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 import odd_work
@@ -123,3 +124,14 @@ def test_a_runner_ends_with_its_worker(runner: Runner) -> None:
 
     with pytest.raises(ProcessLookupError):
         os.kill(outcome.output["pid"], 0)
+
+
+def test_a_runner_that_was_closed_starts_no_other_process(environment: pytest.MonkeyPatch) -> None:
+    with Runner(limit_s=LIMIT_S) as runner:
+        runner.await_ready()
+    left = psutil.Process().children()
+
+    with pytest.raises(ChildLost, match="about to end"):
+        runner.process([picture(100)])
+
+    assert psutil.Process().children() == left

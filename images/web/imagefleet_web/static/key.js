@@ -57,8 +57,8 @@ function ask(refused) {
  */
 export async function openUrl(url) {
   if (!key) return url;
-  const answer = await fetch(url, { headers: keyHeaders() });
-  return answer.ok ? URL.createObjectURL(await answer.blob()) : url;
+  const answer = await fetch(url, { headers: keyHeaders() }).catch(() => null);
+  return answer?.ok ? URL.createObjectURL(await answer.blob()) : url;
 }
 
 /** @returns {string} */

@@ -5,29 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from contextlib import suppress
+from typing import Generic, TypeVar
 
 from imagefleet_worker.backoff import pause_s
-from imagefleet_worker.children.child import ChildLost
+from imagefleet_worker.children.child import Child, ChildLost
 
-
-class Replaceable(Protocol):
-    """What can stand in a place."""
-
-    def alive(self) -> bool:
-        """Return whether the process is still there."""
-
-    def await_ready(self) -> None:
-        """Return when it can be used; raises `ChildLost` that says why it can't."""
-
-    def interrupt(self) -> None:
-        """End the process at once; any thread may do that."""
-
-    def close(self) -> None:
-        """End the process, and leave nothing of it; harmless to call twice."""
-
-
-C = TypeVar("C", bound=Replaceable)
+C = TypeVar("C", bound=Child)
 
 
 class Place(Generic[C]):
@@ -52,14 +36,12 @@ class Place(Generic[C]):
 
     def start(self) -> None:
         """Start a child, without waiting for it."""
-        try:
+        with suppress(ChildLost):  # whoever needs it tries again, and hears why
             self._child = self._make()
-        except ChildLost:
-            self._child = None  # whoever needs it tries again, and hears why
 
     def child(self) -> C:
         """Return a child that can be used; raises `ChildLost` if none can be started."""
-        if self._failures and self._closing.wait(max(0.0, self._resume_at - time.monotonic())):
+        if self._closing.wait(max(0.0, self._resume_at - time.monotonic())):
             raise ChildLost("the worker is about to end")
         try:
             if self._child is None or not self._child.alive():

@@ -13,10 +13,10 @@ import structlog
 
 from imagefleet_worker.leases import Leases
 from imagefleet_worker.machine.container_memory import memories
+from imagefleet_worker.memory import MIB
 from imagefleet_worker.stage import Stage
 from imagefleet_worker.work import Image
 
-MIB = 1024 * 1024
 # Short is a tenth of the memory, a twentieth of the disk, and no more than this of a large one.
 MEMORY_LOW = 256 * MIB
 DISK_LOW = 100 * MIB
@@ -49,7 +49,7 @@ class Pressure:
     """Tells whether memory or disk run short; safe to share between threads.
 
     Args:
-        folder: where temporary files go; its disk is watched.
+        folder: where the worker writes; its disk is watched.
         clock: seconds that only go forward.
         root: where the file systems `/proc` and `/sys` are found.
         disk: tells of a folder's disk, as `os.statvfs`.
