@@ -19,9 +19,8 @@ _ADAM7 = (
     (0, 1, 1, 2),
 )
 
-# Types of TIFF's values and how `struct` writes them (TIFF 6.0, page 15; LONG8 is BigTIFF's).
-SHORT, LONG, RATIONAL, ASCII, UNDEFINED, LONG8 = 3, 4, 5, 2, 7, 16
-_TIFF_BYTES = {SHORT: 2, LONG: 4, RATIONAL: 8, ASCII: 1, UNDEFINED: 1, LONG8: 8}
+# Types of TIFF's values and how `struct` writes them (TIFF 6.0, page 15).
+SHORT, LONG, RATIONAL, ASCII, UNDEFINED = 3, 4, 5, 2, 7
 
 
 def png_chunk(name: bytes, body: bytes) -> bytes:

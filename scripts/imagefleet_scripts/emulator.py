@@ -42,6 +42,12 @@ class Emulator:
             "NO_PROXY": "127.0.0.1",
         }
 
+    def use(self) -> None:
+        """Make it this process's AWS, and that of all that it starts."""
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]  # of the user's own AWS, which nothing here may reach
+        os.environ.update(self.environment)
+
 
 def start(state: Path, *, keep: bool) -> Emulator:
     """Start an emulator and return when it answers.

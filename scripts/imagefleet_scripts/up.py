@@ -113,9 +113,7 @@ def _start_emulator(processes: Processes, state: Path, *, keep: bool) -> None:
     except emulator.EmulatorError as error:
         raise UpError(str(error)) from error
     processes.add("emulator", started.process)
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]  # of the user's own AWS, which nothing here may reach
-    os.environ.update(started.environment)
+    started.use()
 
 
 @contextmanager

@@ -54,15 +54,18 @@ def _work(settings: WorkerSettings, *, only_check: bool) -> None:
     # Started before the rest is imported, as it takes longest to be ready.
     with Runner(limit_s=settings.process_limit_s) as runner:
         from imagefleet_core import logs
-        from imagefleet_worker import check, startup
         from imagefleet_worker.drain import Stop
 
         stop = Stop()
         stop.on_signals()
         logs.configure("worker", level=settings.log_level, format=settings.log_format)
         if only_check:
-            print(check.check(settings, runner))
+            from imagefleet_worker.check import check
+
+            print(check(settings, runner))
         else:
+            from imagefleet_worker import startup
+
             startup.run(settings, runner, stop)
 
 

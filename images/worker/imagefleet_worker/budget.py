@@ -30,7 +30,7 @@ class Budget:
             raise ValueError(f"a budget of {total_bytes} bytes")
         self.total_bytes = total_bytes
         self._used = 0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._waiting: deque[Reservation] = deque()
         self._closed = False
 
@@ -43,16 +43,15 @@ class Budget:
         if n < 0:
             raise ValueError(f"a reservation of {n} bytes")
         reservation = Reservation(self, min(n, self.total_bytes))
-        with self._lock:
-            if not self._closed:
-                self._waiting.append(reservation)
-                self._serve()
-                if reservation in self._waiting:
-                    reservation.decided = threading.Event()
-        if reservation.decided is not None:
-            reservation.decided.wait()
-        if not reservation.held:
-            raise BudgetClosed("the memory for images is given out no more")
+        with self._changed:
+            self._waiting.append(reservation)
+            self._changed.wait_for(lambda: self._closed or self._is_next(reservation))
+            self._waiting.remove(reservation)
+            if self._closed:
+                raise BudgetClosed("the memory for images is given out no more")
+            self._used += reservation.n
+            reservation.held = True
+            self._changed.notify_all()  # the next in line may fit too
         return reservation
 
     def used(self) -> int:
@@ -61,27 +60,21 @@ class Budget:
 
     def close(self) -> None:
         """Let all that wait, and all that come, fail."""
-        with self._lock:
+        with self._changed:
             self._closed = True
-            for reservation in self._waiting:
-                reservation.decide()
-            self._waiting.clear()
+            self._changed.notify_all()
 
     def release(self, reservation: Reservation) -> None:
         """Let others have the bytes; harmless to call twice."""
-        with self._lock:
+        with self._changed:
             if reservation.held:
                 reservation.held = False
                 self._used -= reservation.n
-                self._serve()
+                self._changed.notify_all()
 
-    def _serve(self) -> None:
-        """Give the first ones in the queue what they wait for, as far as it goes."""
-        while self._waiting and self._used + self._waiting[0].n <= self.total_bytes:
-            reservation = self._waiting.popleft()
-            self._used += reservation.n
-            reservation.held = True
-            reservation.decide()
+    def _is_next(self, reservation: Reservation) -> bool:
+        first = self._waiting[0] is reservation
+        return first and self._used + reservation.n <= self.total_bytes
 
 
 class Reservation:
@@ -90,21 +83,14 @@ class Reservation:
     Attributes:
         n: how many, at most all of the budget.
         held: whether they are taken right now.
-        decided: set once waiting is over.
     """
 
-    __slots__ = ("_budget", "decided", "held", "n")
+    __slots__ = ("_budget", "held", "n")
 
     def __init__(self, budget: Budget, n: int) -> None:
         self._budget = budget
         self.n = n
         self.held = False
-        self.decided: threading.Event | None = None
-
-    def decide(self) -> None:
-        """End the waiting, whatever its outcome."""
-        if self.decided is not None:
-            self.decided.set()
 
     def release(self) -> None:
         """Let others have the bytes; harmless to call twice."""

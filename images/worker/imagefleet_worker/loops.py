@@ -52,7 +52,7 @@ def within(seconds: float, call: Callable[[], object]) -> bool:
 def _survived(name: str, turn: Callable[[], float], pulse: Pulse | None) -> float:
     try:
         pause_s = turn()
-    # SystemExit too: a user's code that exits would only end this thread, and nobody would notice.
+    # SystemExit too: whatever exits would only end this thread, and nobody would notice.
     except (Exception, SystemExit):
         log.exception("a turn failed, taking the next one", doing=name)
         if pulse:

@@ -113,7 +113,6 @@ class Pipeline:
         with ExitStack() as memory:
 
             def admit(size: int) -> None:
-                memory.close()  # what an earlier try of the same call has taken
                 memory.enter_context(self._files.reserve(size))
 
             try:

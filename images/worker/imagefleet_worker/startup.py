@@ -1,7 +1,6 @@
 """What happens before the first message is taken: the children start, AWS is looked for.
 
-Both at once, and nothing is imported before it's needed: a worker that starts is what somebody's
-image is waiting for.
+Both at once: a worker that starts is what somebody's image is waiting for.
 """
 
 from __future__ import annotations
@@ -9,11 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import structlog
 
+from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Misconfigured, Unavailable
+from imagefleet_core.queues import Queues
+from imagefleet_core.sqs import SqsQueues
+from imagefleet_core.store import S3Store, Store
 from imagefleet_worker.children.decoders import Decoders
 from imagefleet_worker.children.runners import Runner
 from imagefleet_worker.drain import TICK_S, Stop
@@ -24,10 +26,6 @@ from imagefleet_worker.outage import Outage
 from imagefleet_worker.pipeline import Tools
 from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.worker import Worker
-
-if TYPE_CHECKING:
-    from imagefleet_core.queues import Queues
-    from imagefleet_core.store import Store
 
 # How long AWS is waited for: a worker may start a little before its emulator or its network.
 PATIENCE_S = 60.0
@@ -49,10 +47,10 @@ def run(settings: WorkerSettings, runner: Runner, stop: Stop) -> None:
             no use any more.
     """
     began = time.monotonic()
-    cpus = usable_cpus()
+    count = settings.decoders or usable_cpus()
     memory = share_out(settings.memory_mb, usable_memory())
     with Decoders(
-        count=settings.decoders or cpus,
+        count=count,
         max_pixels=settings.max_pixels,
         limit_s=settings.decode_limit_s,
         memory_bytes=memory.decoding,
@@ -65,7 +63,7 @@ def run(settings: WorkerSettings, runner: Runner, stop: Stop) -> None:
             name=processor.name,
             recipe=processor.recipe,
             decode=partial(decoders.decode, recipe=processor.recipe),
-            decoders=settings.decoders or cpus,
+            decoders=count,
             process=runner.process,
             memory=memory,
         )
@@ -74,7 +72,7 @@ def run(settings: WorkerSettings, runner: Runner, stop: Stop) -> None:
             "the worker is ready",
             worker=settings.worker,
             model=processor.name,
-            cpus=cpus,
+            decoders=count,
             after_s=round(time.monotonic() - began, 2),
         )
         worker.run()
@@ -83,10 +81,6 @@ def run(settings: WorkerSettings, runner: Runner, stop: Stop) -> None:
 
 def connect(settings: WorkerSettings) -> tuple[Store, Queues]:
     """Return the store and the queues, with a connection for every thread."""
-    from imagefleet_core.aws import Aws
-    from imagefleet_core.sqs import SqsQueues
-    from imagefleet_core.store import S3Store
-
     aws = Aws(attempts=AWS_ATTEMPTS)
     s3 = aws.s3(connections=2 * settings.io_threads)
     store = S3Store(s3, input_bucket=settings.input_bucket, results_bucket=settings.results_bucket)

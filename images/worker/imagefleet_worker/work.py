@@ -5,13 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from imagefleet_core.jobs import Request, Result
 from imagefleet_worker.leases import Delivery
-
-if TYPE_CHECKING:
-    from imagefleet_worker.recipe import Picture
+from imagefleet_worker.recipe import Picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -250,7 +250,7 @@ from imagefleet_worker.recipe import Picture, Recipe
 with Decoders(count=1, max_pixels=1, limit_s=0.5,
               memory_bytes=10**8, command={ODD!r}) as ours:
     ours.await_ready()
-    print(ours._places[0].child()._child._process.pid, flush=True)
+    print(ours._places[0].child()._process.pid, flush=True)
     ours.decode(b"hang", Recipe(8, 8, "bicubic")) if sys.argv[1] == "busy" else sys.stdin.read()
 """
 

@@ -51,8 +51,8 @@ class Child:
         *,
         keep_complaints: bool,
     ) -> None:
-        self.name = name
-        self._open = True
+        self._called = name
+        self._ready = False
         with ExitStack() as opened:
             try:
                 self._complaints = opened.enter_context(_notebook())
@@ -60,11 +60,11 @@ class Child:
                 opened.enter_context(self._line)
                 with theirs:
                     self._process = subprocess.Popen(
-                        list(command),
+                        command,
                         stdin=theirs.fileno(),
                         stdout=subprocess.DEVNULL,
                         stderr=self._complaints if keep_complaints else None,
-                        env=dict(environment),
+                        env=environment,
                     )
             except OSError as error:
                 raise ChildLost(f"{name} can't be started: {error}") from error
@@ -72,22 +72,30 @@ class Child:
 
     def alive(self) -> bool:
         """Return whether the process is still there."""
-        return self._open and self._process.poll() is None
+        return self._process.poll() is None
 
-    def greeting(self) -> tuple[bytes, bytes]:
-        """Return kind and body of its first frame, waiting for it; raises `ChildLost`."""
+    def await_ready(self) -> None:
+        """Return when it can be used; raises `ChildLost` that says why it can't."""
+        if not self._ready:
+            self._greeted(*self._greeting())
+            self._ready = True
+
+    def _greeted(self, kind: bytes, body: bytes) -> None:
+        """Learn from its first frame; raises `ChildLost` if that says that it's of no use."""
+
+    def _greeting(self) -> tuple[bytes, bytes]:
         self._line.settimeout(START_S)
         try:
             kind, length = protocol.receive_header(self._line)
-            return kind, self.receive(length)
+            return kind, self._receive(length)
         except TimeoutError as error:
-            raise ChildLost(f"{self.name} has not started within {START_S:g} s") from error
+            raise ChildLost(f"{self._called} has not started within {START_S:g} s") from error
         except Closed as error:
-            _, ended_by = self.end()
-            reason = self.last_words() or ended_by
-            raise ChildLost(f"{self.name} could not start: {reason}") from error
+            _, ended_by = self._end()
+            reason = self._last_words() or ended_by
+            raise ChildLost(f"{self._called} could not start: {reason}") from error
 
-    def ask(self, deadline: float, kind: bytes, *parts: bytes) -> tuple[bytes, int]:
+    def _ask(self, deadline: float, kind: bytes, *parts: bytes) -> tuple[bytes, int]:
         """Send a frame; return kind and length of the one that answers, its body not read yet.
 
         Raises:
@@ -99,8 +107,8 @@ class Child:
         self._wait_until(deadline)
         return protocol.receive_header(self._line)
 
-    def receive(self, length: int) -> bytes:
-        """Return so many bytes of a frame's body; raises as `ask`."""
+    def _receive(self, length: int) -> bytes:
+        """Return so many bytes of a frame's body; raises as `_ask`."""
         return protocol.receive(self._line, length)
 
     def interrupt(self) -> None:
@@ -109,12 +117,11 @@ class Child:
 
     def close(self) -> None:
         """End the process, and leave nothing of it; harmless to call twice."""
-        self._open = False
         self.interrupt()
         self._process.wait()
         self._opened.close()
 
-    def end(self) -> tuple[int, str]:
+    def _end(self) -> tuple[int, str]:
         """Wait for the end of a process that has hung up.
 
         Returns:
@@ -128,7 +135,7 @@ class Child:
         status = self._process.returncode
         return (-status, signal.Signals(-status).name) if status < 0 else (0, f"status {status}")
 
-    def last_words(self) -> str:
+    def _last_words(self) -> str:
         """Return the last line that the process wrote to its standard error."""
         self._complaints.seek(0)
         lines = self._complaints.read().decode(errors="replace").split("\n")

@@ -45,7 +45,7 @@ _CRASHES = {
 log = structlog.get_logger()
 
 
-class DecoderProcess:
+class DecoderProcess(Child):
     """A decoder's process. Only one thread may use it at a time, but for `interrupt`.
 
     Raises:
@@ -53,20 +53,10 @@ class DecoderProcess:
     """
 
     def __init__(self, command: Sequence[str], limits: Limits) -> None:
-        self._limits = limits
-        self._ready = False
-        self._child = Child(
+        super().__init__(
             "a decoder", [*command, *limits.arguments()], _environment(), keep_complaints=True
         )
-        self.alive = self._child.alive
-        self.interrupt = self._child.interrupt
-        self.close = self._child.close
-
-    def await_ready(self) -> None:
-        """Return when it can be used; raises `ChildLost` that says why it can't."""
-        if not self._ready:
-            self._child.greeting()
-            self._ready = True
+        self._limits = limits
 
     def decode(self, data: bytes, recipe: Recipe, reserve: Callable[[int], Reservation]) -> Picture:
         """Return the picture in `data`; afterwards the process may be there or not.
@@ -94,7 +84,7 @@ class DecoderProcess:
     def _decode(
         self, data: bytes, recipe: Recipe, reserve: Callable[[int], Reservation]
     ) -> Picture:
-        ask, receive = self._child.ask, self._child.receive
+        ask, receive = self._ask, self._receive
         deadline = time.monotonic() + self._limits.limit_s
         with ExitStack() as memory:
             kind, length = ask(deadline, protocol.FILE, protocol.pack_recipe(recipe), data)
@@ -116,10 +106,10 @@ class DecoderProcess:
 
     def _autopsy(self) -> ImagefleetError:
         """Return the error that the end of the process means for its picture."""
-        number, ended_by = self._child.end()
+        number, ended_by = self._end()
         if number == signal.SIGALRM:
             return self._too_slow()
-        log.warning("a decoder is gone", reason=ended_by, said=self._child.last_words())
+        log.warning("a decoder is gone", reason=ended_by, said=self._last_words())
         if number in _CRASHES:
             return BadImageError("decoder_crashed", f"Decoding the file ends in {ended_by}.")
         return ChildLost(f"a decoder is gone: {ended_by}")

@@ -105,17 +105,17 @@ def receive_header(line: socket.socket) -> tuple[bytes, int]:
 
 def receive(line: socket.socket, length: int) -> bytes:
     """Return so many bytes; raises as `send`."""
-    if not length:
-        return b""
+    parts, left = [], length
     try:
-        got = line.recv(length, socket.MSG_WAITALL)
-        while 0 < len(got) < length and (more := line.recv(length - len(got))):
-            got += more
+        while left:
+            part = line.recv(left, socket.MSG_WAITALL)
+            if not part:
+                raise Closed
+            parts.append(part)
+            left -= len(part)
     except ConnectionResetError as error:
         raise Closed from error
-    if len(got) < length:
-        raise Closed
-    return got
+    return b"".join(parts)  # one part alone is not copied
 
 
 def receive_into(line: socket.socket, buffer: memoryview) -> None:

@@ -40,7 +40,8 @@ def main() -> None:
     settings = load(WorkerSettings, os.environ)
     logs.configure("worker", level=settings.log_level, format=settings.log_format)
     _prepare()
-    # Not on the main thread: OpenVINO leaves a signal stack of its own on the one that loads it.
+    # Not on the main thread: OpenVINO leaves a signal stack of its own on the one that loads it,
+    # and a library of the user's may handle signals.
     serving = threading.Thread(target=_serve, args=(settings,), daemon=True)
     serving.start()
     serving.join()

@@ -26,7 +26,7 @@ class ProcessorFailed(ImagefleetError):
     """The image function raised an error; another worker may try again."""
 
 
-class RunnerProcess:
+class RunnerProcess(Child):
     """A runner's process. Only one thread may use it at a time, but for `interrupt`.
 
     Attributes:
@@ -44,23 +44,15 @@ class RunnerProcess:
 
     def __init__(self, command: Sequence[str], limit_s: float) -> None:
         # Whatever the user's image function reads from the environment must be there.
-        self._child = Child("the processor", command, os.environ, keep_complaints=False)
+        super().__init__("the processor", command, os.environ, keep_complaints=False)
         self._limit_s = limit_s
-        self._ready = False
-        self.alive = self._child.alive
-        self.interrupt = self._child.interrupt
-        self.close = self._child.close
 
-    def await_ready(self) -> None:
-        """Return when it can be used; raises `ChildLost` that says why it can't."""
-        if self._ready:
-            return
-        kind, body = self._child.greeting()
+    def _greeted(self, kind: bytes, body: bytes) -> None:
+        """Learn what works on the images; raises `ChildLost` if nothing does."""
         if kind == protocol.BAD:
             raise ChildLost(body.decode())
         self.name, recipe, self.image_s = json.loads(body)
         self.recipe = Recipe(*recipe)
-        self._ready = True
 
     def process(self, pictures: Sequence[Picture]) -> list[Outcome]:
         """Return what became of each picture; afterwards the process may be there or not.
@@ -74,10 +66,10 @@ class RunnerProcess:
         count = protocol.NUMBER.pack(len(pictures))
         colours = (each.rgb for each in pictures)
         try:
-            kind, length = self._child.ask(deadline, protocol.BATCH, count, shapes, *colours)
-            body = self._child.receive(length)
+            kind, length = self._ask(deadline, protocol.BATCH, count, shapes, *colours)
+            body = self._receive(length)
         except Closed as error:
-            raise ChildLost(f"the processor is gone: {self._child.end()[1]}") from error
+            raise ChildLost(f"the processor is gone: {self._end()[1]}") from error
         except TimeoutError as error:
             self.close()
             raise ChildLost(f"processing took longer than {self._limit_s:g} s") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,7 +42,6 @@ class Heartbeat:
         self._stages = stages
         self._checks = checks
         self._clock = clock
-        self._lock = threading.Lock()
         self._unwell_since: float | None = None
         self._told = ""
 
@@ -57,18 +55,17 @@ class Heartbeat:
 
     def hopeless(self) -> str:
         """Return what has been wrong for `GIVE_UP_S`, or an empty string; to be asked often."""
-        problem, now = self._problem(), self._clock()
-        since = self._unwell_since
-        return problem if problem and since is not None and now - since > GIVE_UP_S else ""
+        problem = self._problem()
+        if not problem:
+            self._unwell_since = None
+        elif self._unwell_since is None:
+            self._unwell_since = self._clock()
+        elif self._clock() - self._unwell_since > GIVE_UP_S:
+            return problem
+        return ""
 
     def _problem(self) -> str:
-        problem = " and ".join(self._problems())
-        with self._lock:
-            if not problem:
-                self._unwell_since = None
-            elif self._unwell_since is None:
-                self._unwell_since = self._clock()
-        return problem
+        return " and ".join(self._problems())
 
     def _problems(self) -> Iterator[str]:
         for stage in self._stages:

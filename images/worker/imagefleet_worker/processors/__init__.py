@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagefleet_worker import classifiers
+from imagefleet_worker.decoding.pixels import Pixels
 from imagefleet_worker.outcome import Outcome
 from imagefleet_worker.processors.adapter import Adapter
 from imagefleet_worker.processors.base import Processor, ProcessorError
 from imagefleet_worker.processors.classification import Classification
-from imagefleet_worker.processors.interface import ImageFunction, Pixels, Rejected, Resources
+from imagefleet_worker.processors.interface import ImageFunction, Rejected, Resources
 from imagefleet_worker.processors.loading import load_function
 from imagefleet_worker.recipe import Recipe
 from imagefleet_worker.settings import WorkerSettings

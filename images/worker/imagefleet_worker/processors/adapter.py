@@ -9,10 +9,11 @@ import numpy as np
 import structlog
 
 from imagefleet_core.jobs import Failure
+from imagefleet_worker.decoding.pixels import Pixels
 from imagefleet_worker.outcome import Outcome
 from imagefleet_worker.processors import output
 from imagefleet_worker.processors.base import ProcessorError
-from imagefleet_worker.processors.interface import ImageFunction, Pixels, Rejected
+from imagefleet_worker.processors.interface import ImageFunction, Rejected
 from imagefleet_worker.processors.output import OutputError
 from imagefleet_worker.processors.reasons import reason
 from imagefleet_worker.recipe import Recipe

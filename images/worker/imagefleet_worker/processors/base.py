@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from imagefleet_core.errors import ImagefleetError
+from imagefleet_worker.decoding.pixels import Pixels
 from imagefleet_worker.outcome import Outcome
-from imagefleet_worker.processors.interface import Pixels
 from imagefleet_worker.recipe import Recipe
 
 

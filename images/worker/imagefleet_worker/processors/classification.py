@@ -9,8 +9,8 @@ import numpy as np
 
 from imagefleet_core.jobs import Failure, Prediction
 from imagefleet_worker.classifiers import Classifier
+from imagefleet_worker.decoding.pixels import Pixels
 from imagefleet_worker.outcome import Outcome
-from imagefleet_worker.processors.interface import Pixels
 from imagefleet_worker.processors.output import FAILED
 from imagefleet_worker.recipe import Recipe
 

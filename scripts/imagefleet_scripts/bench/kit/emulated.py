@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,9 +23,7 @@ def running() -> Iterator[str]:
         except emulator.EmulatorError as error:
             raise BenchError(str(error)) from error
         try:
-            for name in [name for name in os.environ if name.startswith("AWS_")]:
-                del os.environ[name]  # of the user's own AWS, which nothing here may reach
-            os.environ.update(started.environment)
+            started.use()
             yield started.endpoint
         finally:
             started.process.terminate()
