@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from imagefleet_web.keys import make
-from system import SAMPLES, System, labels, running
+from system import SAMPLES, System, labels, photographs, running
 
 pytestmark = pytest.mark.browser
 
@@ -63,3 +63,24 @@ def test_the_page_asks_for_a_key_and_then_goes_on(page: Page) -> None:
     other = page.context.new_page()
     other.goto(page.url)
     expect(other.get_by_label("asks for an API key")).to_be_visible()
+
+
+def test_only_pictures_that_are_near_are_fetched_with_a_key(page: Page) -> None:
+    # given more cards than the window shows, and the page loaded again
+    many = 60
+    page.get_by_label("Choose pictures").set_input_files(photographs(many))
+    give(page, KEY)
+    expect(page.locator("#count-done")).to_have_text(str(many), timeout=2 * RESULT_MS)
+    fetched: list[str] = []
+    page.on("request", lambda each: fetched.append(each.url) if "/image" in each.url else None)
+    page.reload()
+    expect(page.locator("#count-done")).to_have_text(str(many), timeout=RESULT_MS)
+    page.wait_for_load_state("networkidle")
+    pictures = page.get_by_role("article").locator("img")
+    expect(pictures.first).not_to_have_js_property("naturalWidth", 0)
+
+    # then the last one is there once it comes into view
+    assert 0 < len(fetched) < many
+    expect(pictures.last).to_have_js_property("naturalWidth", 0)
+    pictures.last.scroll_into_view_if_needed()
+    expect(pictures.last).not_to_have_js_property("naturalWidth", 0)

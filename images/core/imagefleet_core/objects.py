@@ -71,13 +71,17 @@ class Objects:
         self._sites: dict[str, _Site] = {}
         self._connections: dict[str, Connections] = {}
 
-    def get(self, bucket: str, key: str) -> Reply:
+    def get(self, bucket: str, key: str, wanted: str = "") -> Reply:
         """Return the answer whose body is the object; it has to be entered and left.
+
+        Args:
+            wanted: a range of bytes, such as `bytes=0-99`; all of them where none is given.
 
         Raises:
             ClientError, BotoCoreError: as `S3Client.get_object` does.
         """
-        return self._call("GetObject", bucket, f"/{quote(key)}")
+        headers = {"range": wanted} if wanted else _NO_HEADERS
+        return self._call("GetObject", bucket, f"/{quote(key)}", headers)
 
     def put(
         self,
@@ -156,12 +160,16 @@ class Objects:
     def _site(self, bucket: str) -> _Site:
         site = self._sites.get(bucket)
         if site is None:
-            with self._lock:
-                place = find(self._s3, bucket)
-                connections = self._connections.get(place.origin) or self._connect(place.origin)
-                self._connections[place.origin] = connections
-                site = self._sites[bucket] = _Site(place, connections)
+            with self._lock:  # one thread looks for it, and the others find what it found
+                site = self._sites.get(bucket) or self._find(bucket)
+                self._sites[bucket] = site
         return site
+
+    def _find(self, bucket: str) -> _Site:
+        place = find(self._s3, bucket)
+        connections = self._connections.get(place.origin) or self._connect(place.origin)
+        self._connections[place.origin] = connections
+        return _Site(place, connections)
 
     def _connect(self, origin: str) -> Connections:
         return Connections(

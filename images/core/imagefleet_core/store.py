@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from imagefleet_core import keys
 from imagefleet_core.aws import error_code, explained
+from imagefleet_core.connections import Reply
 from imagefleet_core.errors import BatchDeleted, ObjectMissing, ObjectTooLarge, Unavailable
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_core.objects import Objects
@@ -175,20 +176,13 @@ class S3Store:
         self, key: str, max_bytes: int, admit: Callable[[int], None] | None = None
     ) -> bytes:
         """Return an image's bytes; raises `ObjectMissing` or `ObjectTooLarge`."""
-        with explained(f"fetching {key}"):
-            try:
-                reply = self._objects.get(self._input, key)
-            except ClientError as error:
-                if error_code(error) in _MISSING:
-                    raise ObjectMissing(f"the image {key} is not in {self._input}") from error
-                raise
-            with reply:
-                size = reply.length
-                if size is not None and size > max_bytes:
-                    raise ObjectTooLarge(f"{size:,} bytes; at most {max_bytes:,} are accepted")
-                if admit:
-                    admit(max_bytes if size is None else size)
-                data = reply.read(max_bytes + 1)
+        with explained(f"fetching {key}"), self._open_image(key) as reply:
+            size = reply.length
+            if size is not None and size > max_bytes:
+                raise ObjectTooLarge(f"{size:,} bytes; at most {max_bytes:,} are accepted")
+            if admit:
+                admit(max_bytes if size is None else size)
+            data = reply.read(max_bytes + 1)
         if len(data) > max_bytes:
             raise ObjectTooLarge(f"at most {max_bytes:,} bytes are accepted")
         return data
@@ -206,15 +200,15 @@ class S3Store:
         wanted = f"bytes={start}-{start + at_most - 1}"
         with explained(f"fetching {key}"):
             try:
-                piece = self._s3.get_object(Bucket=self._input, Key=key, Range=wanted)
-                data = piece["Body"].read()
+                reply = self._open_image(key, wanted)
             except ClientError as error:
-                if error_code(error) in _MISSING:
-                    raise ObjectMissing(f"the image {key} is not in {self._input}") from error
                 if error_code(error) in _NO_SUCH_RANGE:
                     return ImagePiece(b"", 0, "")
                 raise
-        return ImagePiece(data, int(piece["ContentRange"].rpartition("/")[2]), piece["ETag"])
+            with reply:
+                size = int(reply.headers["content-range"].rpartition("/")[2])
+                # One more than there are, as only the end of a body sets its connection free.
+                return ImagePiece(reply.read(at_most + 1), size, reply.headers["etag"])
 
     def delete_image(self, key: str) -> None:
         """Forget an image; one that is not there is no error."""
@@ -234,14 +228,15 @@ class S3Store:
                 if not only_new or error_code(error) not in _EXISTS:
                     raise
                 # It may be there from this very call: a try whose answer was lost did its work.
-                return self._result_body(key) == body
+                there = self._read(key)
+                return there is not None and there[0] == body
             return True
 
     def get_result(self, job: JobId) -> Result | None:
         """Return a job's result, or None while it has none; raises `DecodeError`."""
         with explained(f"fetching the result of {job}"):
-            body = self._result_body(keys.result_key(job))
-        return None if body is None else Result.decode(body)
+            found = self._read(keys.result_key(job))
+        return Result.decode(found[0]) if found else None
 
     def image_names(self, batch: str) -> dict[int, str]:
         """Return the safe file names of a batch's images by their numbers."""
@@ -281,19 +276,15 @@ class S3Store:
     def is_deleted(self, batch: str) -> bool:
         """Return whether a batch was deleted."""
         with explained(f"looking for batch {batch}"):
-            return self._result_body(keys.deletion_key(batch)) is not None
+            return self._read(keys.deletion_key(batch)) is not None
 
     def read_note(self, key: str) -> Note | None:
         """Return a note, or None where there is none."""
         with explained(f"fetching {key}"):
-            try:
-                with self._objects.get(self._results, key) as reply:
-                    headers = reply.headers
-                    body = reply.read(MAX_RESULT_BYTES)
-            except ClientError as error:
-                if error_code(error) in _MISSING:
-                    return None
-                raise
+            found = self._read(key)
+        if found is None:
+            return None
+        body, headers = found
         return Note(body, headers.get("etag", ""), _age_s(headers))
 
     def write_note(self, key: str, body: bytes, replacing: str = "") -> str | None:
@@ -326,10 +317,20 @@ class S3Store:
                         error.response["Error"]["Code"] = "NoSuchBucket"
                     raise
 
-    def _result_body(self, key: str) -> bytes | None:
+    def _open_image(self, key: str, wanted: str = "") -> Reply:
+        """Return the answer whose body is an image, or a range of it; raises `ObjectMissing`."""
+        try:
+            return self._objects.get(self._input, key, wanted)
+        except ClientError as error:
+            if error_code(error) in _MISSING:
+                raise ObjectMissing(f"the image {key} is not in {self._input}") from error
+            raise
+
+    def _read(self, key: str) -> tuple[bytes, Mapping[str, str]] | None:
+        """Return what lies in the results bucket, and its headers; None where nothing does."""
         try:
             with self._objects.get(self._results, key) as reply:
-                return reply.read(MAX_RESULT_BYTES)
+                return reply.read(MAX_RESULT_BYTES), reply.headers
         except ClientError as error:
             if error_code(error) in _MISSING:
                 return None

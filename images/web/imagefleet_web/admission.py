@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flask import request
+
 from imagefleet_web import access, problems
 from imagefleet_web.problems import Problem
+from imagefleet_web.receiving import ReceivedFile, received_files
 from imagefleet_web.services import Services
 
 # A backlog takes the fleet a while, though not so long that clients should give up.
 BACKLOG_RETRY_S = 30
 
 
-class Admitted:
-    """An upload that may go on; `images` is how many its client pays for."""
-
-    images = 0
-
-
 @contextmanager
-def admitted(services: Services) -> Iterator[Admitted]:
-    """Let an upload of the current request's client go on, as one of those that run at once.
+def admitted_files(services: Services) -> Iterator[list[ReceivedFile]]:
+    """Give the files of the current request, whose client pays for them, as `received_files` does.
+
+    Until the end it is one of the client's uploads that run at once.
 
     Raises:
-        Problem: its client is over its share, or too much work waits already.
+        Problem: the client is over its share, or too much work waits already; or `received_files`
+            raises it, and nothing is paid for.
     """
-    client, upload = access.client(), Admitted()
+    client, images = access.client(), 0
     _check_backlog(services)
     if seconds := services.shares.begin(client):
         raise Problem(
@@ -35,9 +35,11 @@ def admitted(services: Services) -> Iterator[Admitted]:
             headers={"Retry-After": str(seconds)},
         )
     try:
-        yield upload
+        with received_files(request, services.limits) as received:
+            images = len(received)
+            yield received
     finally:
-        services.shares.end(client, upload.images)
+        services.shares.end(client, images)
 
 
 def _check_backlog(services: Services) -> None:

@@ -203,18 +203,15 @@ class Claims:
         """
         where = keys.note_key(sha256(json.dumps([owner, key]).encode()).hexdigest())
         fresh = Record(uuid4().hex, batch, Stage.STORING, fingerprint)
-        record, version = fresh, self.write(where, fresh)
-        while version is None:  # each time another one was faster, which does not go on for long
-            note = self.read(where)
-            if note is None:
-                record, version = fresh, self.write(where, fresh)
-                continue
-            record = self._next(fresh, note)
-            if record.stage is Stage.ACCEPTED:
-                version = note.version
-            else:
-                version = self.write(where, record, note.version)
-        return Claim(self, where, record, version)
+        note: Note | None = None
+        while True:
+            record = self._next(fresh, note) if note else fresh
+            if note and record.stage is Stage.ACCEPTED:
+                return Claim(self, where, record, note.version)
+            version = self.write(where, record, note.version if note else "")
+            if version is not None:
+                return Claim(self, where, record, version)
+            note = self.read(where)  # another one was faster, which does not go on for long
 
     def read(self, key: str) -> Note | None:
         """Return a claim's note."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+import structlog
+
 from imagefleet_core.errors import DecodeError
 from imagefleet_core.jobs import JobId
 from imagefleet_web import problems
@@ -12,14 +14,24 @@ from imagefleet_web.problems import Problem
 
 
 def parse_batch(text: str) -> str:
-    """Return a batch id as it stands in a URL; raises `Problem` for any other text."""
+    """Return a batch id as it stands in a URL, and let each log line of the request name it.
+
+    Raises:
+        Problem: the text is none.
+    """
+    structlog.contextvars.bind_contextvars(batch=text)
     if made_at(text) is None:
         raise Problem(problems.BAD_ID, f"{text[:80]!r} is no batch id; one is a UUIDv7.")
     return text
 
 
 def parse_job(text: str) -> JobId:
-    """Return a job id as it stands in a URL; raises `Problem` for any other text."""
+    """Return a job id as it stands in a URL, and let each log line of the request name it.
+
+    Raises:
+        Problem: the text is none.
+    """
+    structlog.contextvars.bind_contextvars(job=text)
     try:
         return JobId.parse(text)
     except DecodeError as error:
@@ -29,11 +41,13 @@ def parse_job(text: str) -> JobId:
 
 
 def made_at(uuid: str) -> datetime | None:
-    """Return the time in a UUIDv7 (RFC 9562, section 5.7), or None for any other text."""
+    """Return the time in a UUIDv7 (RFC 9562, section 5.7), or None for any other text.
+
+    Its milliseconds reach to the year 10889, `datetime` to 9999; later ones are no id either.
+    """
     try:
         parsed = UUID(uuid)
-    except ValueError:
+        made = datetime.fromtimestamp((parsed.int >> 80) / 1000, UTC)
+    except (ValueError, OverflowError):
         return None
-    if parsed.version != 7 or str(parsed) != uuid:
-        return None
-    return datetime.fromtimestamp((parsed.int >> 80) / 1000, UTC)
+    return made if parsed.version == 7 and str(parsed) == uuid else None

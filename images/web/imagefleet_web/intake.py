@@ -131,9 +131,14 @@ class Intake:
             self._store.put_image(one.key, body, one.content_type)
 
     def _messages(self, taken: list[Taken]) -> list[str]:
-        submitted_at = made_at(taken[0].job.batch) or datetime.now(UTC)
         return [
-            Request(one.job, one.key, one.name, self._reply_to, submitted_at).encode()
+            Request(
+                one.job,
+                one.key,
+                one.name,
+                self._reply_to,
+                made_at(one.job.batch) or datetime.now(UTC),
+            ).encode()
             for one in taken
         ]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from imagefleet_core import keys
 from imagefleet_core.errors import BatchDeleted, DecodeError
 from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.store import Store
@@ -75,10 +76,11 @@ class Results:
             raise BatchDeleted(f"the batch {job.batch} was deleted")
         if result:
             return Standing(job.batch, {job.number: result.name}, {job.number: result})
-        names = self._pool.submit(self._store.image_names, job.batch).result()
-        if job.number not in names:
+        key = self._pool.submit(self._store.image_key, job).result()
+        named = keys.parse_input_key(key) if key else None
+        if named is None:
             raise no_job(job)
-        return Standing(job.batch, {job.number: names[job.number]})
+        return Standing(job.batch, {job.number: named[1]})
 
     def of_batch(self, batch: str) -> Standing:
         """Return where all jobs of a batch stand.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from imagefleet_scaler.providers import engine
 from imagefleet_scaler.providers.base import ProviderError
 from imagefleet_scripts.bench.kit import emulated
 from imagefleet_scripts.bench.kit.errors import BenchError
-from imagefleet_scripts.bench.kit.figures import Reach, median
+from imagefleet_scripts.bench.kit.figures import Reach, median, rounded
 from imagefleet_scripts.bench.kit.options import add_json, positive
 from imagefleet_scripts.bench.kit.starts import Start, container_start, process_start
 
@@ -33,8 +32,8 @@ REACH_S = 1.2
 COLUMNS = {
     "total_s": "in all",
     "engine_s": "launching",
-    "python_s": "Python",
-    "loading_s": "network and AWS",
+    "python_s": "Python, imports",
+    "loading_s": "until ready",
     "image_s": "first image",
 }
 
@@ -99,8 +98,8 @@ def report(figures: Mapping[str, float], options: argparse.Namespace) -> str:
 def sizes(image: Image) -> dict[str, float]:
     """Return an image's size on disk and compressed, in MB of 10^6 bytes."""
     return {
-        "image_mb": median([image.attrs["Size"] / 1e6]),
-        "image_gzip_mb": median([compressed(image.save(named=True)) / 1e6]),
+        "image_mb": rounded(image.attrs["Size"] / 1e6),
+        "image_gzip_mb": rounded(compressed(image.save(named=True)) / 1e6),
     }
 
 
@@ -112,7 +111,7 @@ def compressed(chunks: Iterable[bytes]) -> int:
 
 def _medians(starts: Sequence[Start]) -> dict[str, float]:
     rows = [asdict(each) for each in starts]
-    return {name: statistics.median(row[name] for row in rows) for name in COLUMNS}
+    return {name: median([row[name] for row in rows]) for name in COLUMNS}
 
 
 def _row(cells: Iterable[str]) -> str:

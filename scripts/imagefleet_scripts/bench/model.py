@@ -6,7 +6,6 @@ import argparse
 import importlib.util
 import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from imagefleet_scripts.bench.kit import cores, tested
-from imagefleet_scripts.bench.kit.errors import BenchError
 from imagefleet_scripts.bench.kit.options import add_json, positive
 
-CHILD = "imagefleet_scripts.bench.kit.runtimes"
+KIT = "imagefleet_scripts.bench.kit"
 ROWS = {
     "openvino": "OpenVINO, float32, as the worker runs it",
     "openvino-own-precision": "OpenVINO, the precision it chooses",
@@ -29,7 +27,6 @@ THREADS = (1, 2)
 # Streams, and the threads that they share.
 STREAMS = ((1, 2), (2, 2))
 ONNX_PACKAGES = ("onnxruntime", "onnx", "onnxscript")
-PACKAGES = " ".join(ONNX_PACKAGES)
 STARTS = {
     "without": "without a cache of what was compiled",
     "writing": "the first start with one, which writes it",
@@ -101,11 +98,7 @@ def _onnx(folder: Path) -> Path | None:
     if any(importlib.util.find_spec(package) is None for package in ONNX_PACKAGES):
         return None
     file = folder / "model.onnx"
-    command = [sys.executable, "-m", "imagefleet_scripts.bench.kit.onnx_file", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-        raise BenchError(f"the network can't be exported to ONNX: {last[0]}")
+    tested.output(None, f"{KIT}.onnx_file", str(file))
     return file
 
 
@@ -132,7 +125,7 @@ def _starts(folder: Path, options: argparse.Namespace) -> dict[str, Figures]:
 
 
 def _child(options: argparse.Namespace, *arguments: str) -> Figures:
-    return tested.answer(None, CHILD, "--repeats", str(options.repeats), *arguments)
+    return tested.answer(None, f"{KIT}.runtimes", "--repeats", str(options.repeats), *arguments)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

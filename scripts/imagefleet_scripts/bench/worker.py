@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from imagefleet_scripts.bench.kit import cores, emulated, photographs
-from imagefleet_scripts.bench.kit.figures import Reach, median, ratio, spread
+from imagefleet_scripts.bench.kit.figures import Reach, median, ratio, rounded, spread
 from imagefleet_scripts.bench.kit.options import add_json, positive
 from imagefleet_scripts.bench.kit.runs import RAMP, Peak, Runs
 
@@ -73,9 +73,9 @@ def summary(rounds: Sequence[Round], peak: Peak) -> dict[str, float]:
         "times_usual_way_40ms": ratio(
             rounds, "worker_40ms_images_per_s", "usual_way_40ms_images_per_s"
         ),
-        "peak_mb": median([peak.pss_mb]),
-        "peak_rss_sum_mb": median([peak.rss_sum_mb]),
-        "large_images_per_s": median([peak.images_per_s]),
+        "peak_mb": rounded(peak.pss_mb),
+        "peak_rss_sum_mb": rounded(peak.rss_sum_mb),
+        "large_images_per_s": rounded(peak.images_per_s),
         # The bare loop does nothing but compute, so what it did not get others had.
         "core_share": median([each["bare_images_per_s"] * each["bare_cpu_s"] for each in rounds]),
     }
@@ -143,10 +143,10 @@ def _round(runs: Runs, number: int, options: argparse.Namespace) -> Round:
         "bare": runs.bare(options.images),
         "worker": runs.worker(options.images),
         "worker_native": runs.worker(options.images, "native"),
-        "worker_0ms": runs.worker_behind_proxy(options.images, 0),
-        "worker_40ms": runs.worker_behind_proxy(options.images, DELAY_MS),
+        "worker_0ms": runs.worker(options.images, delay_ms=0),
+        "worker_40ms": runs.worker(options.images, delay_ms=DELAY_MS),
         "usual_way": runs.usual_way(few),
-        "usual_way_40ms": runs.usual_way_behind_proxy(few, DELAY_MS),
+        "usual_way_40ms": runs.usual_way(few, delay_ms=DELAY_MS),
     }
     said = ", ".join(f"{name} {speed.images_per_s:.1f}" for name, speed in speeds.items())
     _say(f"round {number} of {options.rounds}, images/s: {said}")

@@ -37,16 +37,17 @@ def from_torchscript(
         module = read_script(file, "cpu")
     except Exception as error:
         raise ExportError(f"{file} is not a file of TorchScript: {one_line(error)}") from error
+    digest = sha256(file)
     return Network(
         name=file.stem,
-        version=sha256(file)[:8],
+        version=digest[:8],
         architecture="TorchScript",
         module=module,
         recipe=recipe,
         mean=tuple(255 * each for each in mean),
         std=tuple(255 * each for each in std),
         labels=read_labels(labels),
-        provenance={"weights": {"file": file.name, "sha256": sha256(file)}},
+        provenance={"weights": {"file": file.name, "sha256": digest}},
         probabilities=_gives_probabilities(module, file, recipe.size),
     )
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from imagefleet_scripts.export.network import ExportError, Network, sha256
 from imagefleet_worker.classifiers import load
 from imagefleet_worker.classifiers.base import one_line
-from imagefleet_worker.classifiers.model import LABELS, MANIFEST, RUNS
+from imagefleet_worker.classifiers.model import LABELS, MANIFEST, RUNS, runnable
 from imagefleet_worker.classifiers.openvino_runtime import openvino
 
 # Halving the weights' bits may move a probability by this much.
@@ -151,8 +151,8 @@ def _manifest(network: Network, folder: Path) -> dict[str, object]:
 def _compare(folder: Path, images: NDArray[np.uint8], expected: NDArray[np.float32]) -> None:
     """Load what was written as a worker would and hold it against the network itself."""
     written = {path.name for path in folder.iterdir()}
-    for runtime, formats in RUNS.items():
-        if not any(written.issuperset(files) for files in formats):
+    for runtime in RUNS:
+        if not runnable(runtime, written):
             continue
         answers = load(runtime, folder, torch.get_num_threads()).classify(images)
         for row, best in zip(expected, answers, strict=True):

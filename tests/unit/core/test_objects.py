@@ -9,19 +9,22 @@ import socket
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
 import s3_server
 from imagefleet_core import aws as aws_module
-from imagefleet_core import connections
+from imagefleet_core import connections, objects
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Misconfigured, ObjectMissing, ObjectTooLarge, Unavailable
 from imagefleet_core.jobs import Failure, JobId, Result, new_batch_id
+from imagefleet_core.places import Place, find
 from imagefleet_core.store import S3Store
 from s3_server import REGION, Handler, S3Server, break_off, error_xml, refuse
 
@@ -96,6 +99,47 @@ def test_threads_do_not_get_into_each_others_way(store: S3Store) -> None:
         thread.join()
 
     assert seen == [True] * 160
+
+
+def test_an_image_is_read_piece_by_piece_over_one_connection(store: S3Store, s3: S3Server) -> None:
+    pieces = [store.read_image(KEY, start, 2) for start in (0, 2, 4)]
+
+    assert [piece.data for piece in pieces] == [b"a ", b"ca", b"t"]
+    assert {piece.size for piece in pieces} == {5}
+    assert store.read_image(KEY, 5, 2).data == b""
+    with pytest.raises(ObjectMissing):
+        store.read_image("a/nowhere.jpg", 0, 2)
+    assert s3.connections == 1
+
+
+def test_a_piece_of_an_image_is_tried_again_too(store: S3Store, s3: S3Server) -> None:
+    s3.faults += [refuse(503, "SlowDown"), s3_server.hang_up]
+
+    assert store.read_image(KEY, 2, 2).data == b"ca"
+
+
+def test_a_bucket_is_looked_for_once_however_many_threads_begin(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def counted(client: Any, bucket: str) -> Place:
+        found.append(bucket)
+        return find(client, bucket)
+
+    monkeypatch.setattr(objects, "find", counted)
+    connect(3).put_image(KEY, b"a cat", "image/jpeg")
+    found.clear()
+    store, together = connect(3), threading.Barrier(8)
+
+    def work() -> bytes:
+        together.wait(10)
+        return store.get_image(KEY, max_bytes=100)
+
+    with ThreadPoolExecutor(8) as pool:
+        bodies = [each.result() for each in [pool.submit(work) for _ in range(8)]]
+
+    assert (bodies, found) == ([b"a cat"] * 8, ["input"])
 
 
 def test_a_connection_closed_while_idle_is_no_failure(

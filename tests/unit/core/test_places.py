@@ -85,6 +85,17 @@ def test_a_get_is_signed_as_boto3_signs_it(s3: Any, key: str, sent_by_us: Any) -
 
 
 @pytest.mark.parametrize("key", KEYS)
+def test_a_get_of_a_range_is_signed_as_boto3_signs_it(s3: Any, key: str, sent_by_us: Any) -> None:
+    wanted = "bytes=524288-1048575"
+    theirs = sent_by(s3, lambda: s3.get_object(Bucket="input", Key=key, Range=wanted))
+
+    ours = sent_by_us(lambda: Objects(s3).get("input", key, wanted))
+
+    assert ours[2]["range"] == wanted
+    assert_same(theirs, ours)
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_put_is_signed_as_boto3_signs_it(s3: Any, key: str, sent_by_us: Any) -> None:
     told = {"Bucket": "input", "Key": key, "Body": b"cat", "ContentType": "image/jpeg"}
     theirs = sent_by(s3, lambda: s3.put_object(**told, IfNoneMatch="*"))

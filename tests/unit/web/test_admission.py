@@ -218,6 +218,14 @@ def test_files_that_are_refused_count_too(limited: Web) -> None:
     assert limited.upload(("1.jpg", CHELSEA)).status_code == 429
 
 
+def test_an_upload_that_cannot_be_read_costs_nothing(limited: Web) -> None:
+    for _ in range(4):
+        refused = limited.post("/api/v1/upload", content_type="text/plain", data="x")
+        assert refused.status_code == 415
+
+    assert limited.upload(("1.jpg", CHELSEA)).status_code == 202
+
+
 def test_a_share_is_that_of_a_key_wherever_it_is_used(world: World, tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n")
@@ -247,6 +255,13 @@ ADDRESSES = {
         429,
     ),
     "two clients of a proxy": (1, ("10.0.0.1", "1.1.1.1"), ("10.0.0.1", "2.2.2.2"), 202),
+    "two IPv4 clients of a proxy that writes them as IPv6": (
+        1,
+        ("10.0.0.1", "::ffff:1.1.1.1"),
+        ("10.0.0.1", "::ffff:2.2.2.2"),
+        202,
+    ),
+    "one IPv4 client, written either way": (0, ("::ffff:192.0.2.1", ""), ("192.0.2.1", ""), 429),
     "one client that makes up a header before a proxy": (
         1,
         ("10.0.0.1", "1.1.1.1, 192.0.2.1"),

@@ -78,6 +78,13 @@ def test_batches_of_the_inbox_and_those_without_images_are_listed(web: Web, worl
     assert (told["batch"], told["total"], told["pending"]) == (batch, 1, 0)
 
 
+def test_what_no_clock_can_have_made_is_no_batch(web: Web, world: World) -> None:
+    put(world, "ffffffff-ffff-7fff-bfff-ffffffffffff")
+    batch = put(world, new_batch_id())
+
+    assert [told["batch"] for told in web.get(LIST).json["batches"]] == [batch]
+
+
 def test_no_batch_yet_is_an_empty_list(web: Web) -> None:
     assert web.get(LIST).json == {"batches": [], "cursor": None}
 

@@ -387,6 +387,24 @@ def test_what_is_finished_is_not_queued_again(
     assert [request.job for request in world.queued()] == [second.job]
 
 
+def test_where_all_is_finished_nothing_is_queued_again(
+    web: Web, other: Web, world: World, clock: Clock
+) -> None:
+    # given a process that was killed before it could tell, and a worker that is done with all
+    kill_at(world, web, STEPS["after queueing"])
+    world.finish(world.take(2))
+
+    clock.now += CLAIM_S
+    answer = other.upload(*FILES, headers=KEY)
+
+    assert answer.status_code == 202
+    assert world.queued() == []
+    # and from then on the key is that of an upload like any other
+    again = other.upload(*FILES, headers=KEY)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert again.json["batch"] == answer.json["batch"]
+
+
 def test_two_that_died_leave_nothing_behind(
     web: Web, other: Web, world: World, clock: Clock
 ) -> None:

@@ -30,6 +30,16 @@ def test_a_job_is_pending_until_its_result_is_stored(web: Web, world: World) -> 
     assert (before["name"], after["name"]) == ("my-cat.jpg", "my cat.jpg")
 
 
+def test_a_pending_job_is_told_without_a_list_of_its_batch(web: Web, world: World) -> None:
+    job = web.upload(("1.jpg", CHELSEA), ("2.jpg", COFFEE)).json["jobs"][1]
+    for call in ("image_names", "result_numbers"):
+        world.store.outage.begin(call)
+
+    told = web.get(job["url"]).json
+
+    assert (told["id"], told["name"], told["status"]) == (job["id"], "2.jpg", "pending")
+
+
 def test_a_reply_is_enough_to_know_a_result(web: Web, world: World) -> None:
     job = web.upload(("1.jpg", CHELSEA)).json["jobs"][0]
     world.finish(world.take(1))
@@ -155,6 +165,8 @@ def test_the_form_of_an_answer_is_the_one_preferred(web: Web, accept: str, kind:
 
 
 UNKNOWN = new_batch_id()
+# A UUIDv7 of the year 10889.
+BEYOND_TIME = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 
 
 @pytest.mark.parametrize(
@@ -185,12 +197,21 @@ def test_a_number_beyond_the_batch_is_not_found(web: Web) -> None:
         f"batches/{UNKNOWN.upper()}",
         f"batches/{{{UNKNOWN}}}",
         "batches/123e4567-e89b-42d3-a456-426614174000/events",
+        f"batches/{BEYOND_TIME}",
+        f"batches/{BEYOND_TIME}/events",
+        f"batches/{BEYOND_TIME}/results.csv",
     ],
 )
 def test_what_is_no_id_is_said_to_be_none(web: Web, path: str) -> None:
     answer = web.get(f"/api/v1/{path}")
 
     assert (answer.status_code, answer.json["code"]) == (400, "bad_id")
+
+
+def test_a_job_after_the_end_of_all_years_is_not_found(web: Web) -> None:
+    answer = web.get(f"/api/v1/jobs/{BEYOND_TIME}-0001")
+
+    assert (answer.status_code, answer.json["code"]) == (404, "not_found")
 
 
 def test_a_store_that_does_not_answer_is_a_problem(web: Web, world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
 from flask import Blueprint, Response, jsonify, request
 
 from imagefleet_web import access, answers, events, problems, services, shapes
@@ -29,7 +28,7 @@ def batches() -> Response:
 def batch(batch_id: str) -> Response:
     """Tell where a batch stands, once it is finished if asked to wait."""
     service = services.current()
-    parsed = _parse(batch_id)
+    parsed = parse_batch(batch_id)
     wait = asked_wait(service.settings.max_wait_s)
     standing = service.results.of_batch(parsed)
     headers = wait_for(standing, wait, service)
@@ -39,7 +38,7 @@ def batch(batch_id: str) -> Response:
 @bp.delete("/<batch_id>")
 def delete_batch(batch_id: str) -> Response:
     """Delete a batch's images and results."""
-    services.current().results.delete(_parse(batch_id))
+    services.current().results.delete(parse_batch(batch_id))
     return Response(status=204)
 
 
@@ -47,7 +46,7 @@ def delete_batch(batch_id: str) -> Response:
 def batch_events(batch_id: str) -> Response:
     """Stream a batch's results as they arrive."""
     service = services.current()
-    standing = service.results.of_batch(_parse(batch_id))
+    standing = service.results.of_batch(parse_batch(batch_id))
     if not service.seats.take():
         raise Problem(problems.BUSY, "Too many requests wait for results. Try again soon.")
     response = Response(events.stream(service.hub, standing), mimetype="text/event-stream")
@@ -65,8 +64,3 @@ def _asked_limit() -> int:
             problems.BAD_LIMIT, f"limit={text[:80]} is no number of batches from 1 to {MOST}."
         )
     return limit
-
-
-def _parse(batch_id: str) -> str:
-    structlog.contextvars.bind_contextvars(batch=batch_id)
-    return parse_batch(batch_id)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import structlog
 from flask import Blueprint, Response, request
 
-from imagefleet_core.jobs import JobId
 from imagefleet_web import answers, services, shapes
 from imagefleet_web.ids import parse_job
 from imagefleet_web.streaming import whole_or_cut
@@ -13,11 +11,9 @@ from imagefleet_web.waiting import asked_wait, wait_for
 
 bp = Blueprint("jobs", __name__, url_prefix=f"{shapes.API}/jobs")
 
-# Whatever bytes somebody uploaded, a browser shows them as a picture or not at all.
-_UNTRUSTED = {
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
+# Whatever bytes somebody uploaded, a browser shows them as a picture or not at all; that it may
+# not guess what they are stands on every answer.
+_UNTRUSTED = {"Content-Security-Policy": "sandbox; default-src 'none'"}
 # An uploaded image never changes; a day, so that a deleted one does not stay in browsers for long.
 _CACHE = "private, max-age=86400, immutable"
 
@@ -26,7 +22,7 @@ _CACHE = "private, max-age=86400, immutable"
 def job(job_id: str) -> Response:
     """Tell where a job stands, once it is finished if asked to wait."""
     service = services.current()
-    parsed = _parse(job_id)
+    parsed = parse_job(job_id)
     wait = asked_wait(service.settings.max_wait_s)
     standing = service.results.of_job(parsed)
     headers = wait_for(standing, wait, service)
@@ -37,7 +33,7 @@ def job(job_id: str) -> Response:
 @bp.get("/<job_id>/image")
 def job_image(job_id: str) -> Response:
     """Send a job's image as it was uploaded."""
-    image = services.current().images.open(_parse(job_id))
+    image = services.current().images.open(parse_job(job_id))
     response = Response(
         whole_or_cut(image.pieces),
         content_type=image.content_type or "application/octet-stream",
@@ -49,8 +45,3 @@ def job_image(job_id: str) -> Response:
     response.set_etag(image.version)
     response.make_conditional(request)
     return response
-
-
-def _parse(job_id: str) -> JobId:
-    structlog.contextvars.bind_contextvars(job=job_id)
-    return parse_job(job_id)

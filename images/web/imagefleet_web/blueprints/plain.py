@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from flask import Blueprint, Response, request
 
 from imagefleet_web import access, problems, services, shapes
-from imagefleet_web.admission import admitted
+from imagefleet_web.admission import admitted_files
 from imagefleet_web.idempotency import asked_key, standing_of
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import ReceivedFile, received_files
+from imagefleet_web.receiving import ReceivedFile
 from imagefleet_web.waiting import asked_wait
 
 bp = Blueprint("plain", __name__)
@@ -28,8 +28,7 @@ def classify() -> Response:
     with service.seats.held() as seated:
         if not seated:
             raise Problem(problems.BUSY, "Too many requests wait for answers. Try again soon.")
-        with admitted(service) as admission, received_files(request, service.limits) as received:
-            admission.images = len(received)
+        with admitted_files(service) as received:
             file = _only(received)
             upload = service.intake.accept(received, access.owner(), key)
         standing = standing_of(upload, service.results)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import structlog
 from flask import Blueprint, Response
 
 from imagefleet_web import exports, services, shapes
@@ -17,7 +16,7 @@ bp = Blueprint("results", __name__, url_prefix=f"{shapes.API}/batches")
 @bp.get("/<batch_id>/results.csv")
 def results_csv(batch_id: str) -> Response:
     """Send a batch's results as CSV."""
-    batch = _parse(batch_id)
+    batch = parse_batch(batch_id)
     pieces = services.current().results.in_pieces(batch)
     return _file(exports.table(pieces), "text/csv", f"imagefleet-{batch}.csv")
 
@@ -25,15 +24,10 @@ def results_csv(batch_id: str) -> Response:
 @bp.get("/<batch_id>/results.jsonl")
 def results_jsonl(batch_id: str) -> Response:
     """Send a batch's results as JSON Lines."""
-    batch = _parse(batch_id)
+    batch = parse_batch(batch_id)
     pieces = services.current().results.in_pieces(batch)
     # The media type that most use; none is registered. https://jsonlines.org
     return _file(exports.lines(pieces), "application/jsonl", f"imagefleet-{batch}.jsonl")
-
-
-def _parse(batch_id: str) -> str:
-    structlog.contextvars.bind_contextvars(batch=batch_id)
-    return parse_batch(batch_id)
 
 
 def _file(content: Iterator[str], kind: str, name: str) -> Response:

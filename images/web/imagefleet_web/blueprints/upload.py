@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from imagefleet_web import access, answers, services, shapes
-from imagefleet_web.admission import admitted
+from imagefleet_web.admission import admitted_files
 from imagefleet_web.idempotency import asked_key, standing_of
 from imagefleet_web.judging import Refused, Taken
-from imagefleet_web.receiving import received_files
 from imagefleet_web.results import Standing
 from imagefleet_web.waiting import asked_wait, wait_for
 
@@ -20,8 +19,7 @@ def upload() -> Response:
     """Accept images; wait for their results if asked to."""
     service = services.current()
     wait, key = asked_wait(service.settings.max_wait_s), asked_key()
-    with admitted(service) as admission, received_files(request, service.limits) as received:
-        admission.images = len(received)
+    with admitted_files(service) as received:
         upload = service.intake.accept(received, access.owner(), key)
     standing = standing_of(upload, service.results)
     headers = wait_for(standing, wait, service)

@@ -1,13 +1,16 @@
 // How one picture looks: a card cloned from the page's template.
 
 import { formatBytes, formatOutput, formatSeconds, formatShare } from "./format.js";
-import { openUrl } from "./key.js";
+import { currentKey, openUrl } from "./key.js";
 import { canRetry } from "./pictures.js";
 
 /**
  * @typedef {import("./pictures.js").Guess} Guess
  * @typedef {import("./pictures.js").Picture} Picture
  */
+
+/** So much of the window's size away, a card is about to be seen. */
+const NEAR = "50%";
 
 export class Card {
   /** The list item. @type {HTMLElement} */
@@ -74,6 +77,8 @@ export class Card {
       thumbnail.hidden = true; // such as a TIFF, which few browsers show
       extension.textContent = /\.(\w{1,5})$/.exec(name)?.[1].toUpperCase() ?? "?";
     });
+    // With a key the picture is fetched by script, which knows no `loading="lazy"`.
+    if (!file && currentKey()) await comesIntoView(this.element);
     this.#thumbnailUrl = file
       ? URL.createObjectURL(file)
       : await openUrl(`/api/v1/jobs/${job}/image`);
@@ -122,6 +127,22 @@ function guessRow({ label, score }) {
   row.style.setProperty("--share", String(score));
   row.append(name, " ", share);
   return row;
+}
+
+/**
+ * @param {HTMLElement} element
+ * @returns {Promise<void>} resolves once it is seen, or about to be
+ */
+function comesIntoView(element) {
+  return new Promise((resolve) => {
+    const see = (/** @type {IntersectionObserverEntry[]} */ entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      observer.disconnect();
+      resolve();
+    };
+    const observer = new IntersectionObserver(see, { rootMargin: NEAR });
+    observer.observe(element);
+  });
 }
 
 /** @param {HTMLElement} element */

@@ -1,6 +1,6 @@
 // Uploads of before on this page: brought back after a reload, shown again, deleted.
 
-import { batchUrl, deleteBatch, jobsOf } from "./batches.js";
+import { deleteBatch, jobsOf } from "./batches.js";
 import { jobIds } from "./pictures.js";
 
 /** @typedef {import("./pictures.js").Picture} Picture */
@@ -15,8 +15,8 @@ export class Earlier {
    * @param {import("./gallery.js").Gallery} gallery
    * @param {import("./kept.js").Kept} kept
    * @param {import("./connection.js").Connection} connection
-   * @param {(url: string, pictures: Picture[]) => void} onBack
-   *   pictures of the batch at that URL are on the page again, finished or not
+   * @param {(batch: string, pictures: Picture[]) => void} onBack
+   *   pictures of the batch of that id are on the page again, finished or not
    */
   constructor(gallery, kept, connection, onBack) {
     this.#gallery = gallery;
@@ -69,7 +69,7 @@ export class Earlier {
     }
     const shown = new Set(jobIds(this.#shown(id)));
     const missing = jobs.filter((job) => job.id && isWanted(job.id) && !shown.has(job.id));
-    this.#onBack(batchUrl(id), this.#gallery.addUploaded(missing, where));
+    this.#onBack(id, this.#gallery.addUploaded(missing, where));
   }
 
   /**

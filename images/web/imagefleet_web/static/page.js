@@ -1,5 +1,6 @@
 // The page: brings its parts together.
 
+import { batchUrl } from "./batches.js";
 import { Connection } from "./connection.js";
 import { Earlier } from "./earlier.js";
 import { Watcher } from "./events.js";
@@ -36,8 +37,8 @@ const gallery = new Gallery(byId("cards"), /** @type {HTMLTemplateElement} */ (b
   onChange: onceAfter(() => summary.show(gallery.pictures)),
 });
 const kept = new Kept(browserStorage());
-const earlier = new Earlier(gallery, kept, connection, (url, pictures) => {
-  void awaitResults(url, pictures);
+const earlier = new Earlier(gallery, kept, connection, (batch, pictures) => {
+  void awaitResults(batch, pictures);
 });
 const history = new History(document, /** @type {HTMLTemplateElement} */ (byId("batch")), {
   onShow: (id) => earlier.show(id),
@@ -86,29 +87,28 @@ void earlier.restore();
 /**
  * @param {Picture[]} pictures  of one request
  * @param {Job[]} jobs  theirs, in the same order
- * @param {string | null} url  of their batch
+ * @param {string | null} batch  the id of theirs
  */
-function follow(pictures, jobs, url) {
+function follow(pictures, jobs, batch) {
   kept.remove(jobIds(pictures)); // of those that were tried before
   for (const [index, job] of jobs.entries()) {
     gallery.change(pictures[index], { ...fromJob(job), job: job.id });
   }
-  const batch = jobs.find(({ id }) => id !== null)?.batch;
-  if (batch) kept.add(batch, jobIds(pictures));
-  if (!url) return;
+  if (!batch) return;
+  kept.add(batch, jobIds(pictures));
   void history.refresh();
-  void awaitResults(url, pictures);
+  void awaitResults(batch, pictures);
 }
 
 /**
- * @param {string} url  of a batch
+ * @param {string} batch  its id
  * @param {Picture[]} pictures  some of it, those that are finished too
  */
-async function awaitResults(url, pictures) {
+async function awaitResults(batch, pictures) {
   const waiting = pictures.filter(({ state }) => state === "waiting");
   for (const picture of waiting) awaited.set(/** @type {string} */ (picture.job), picture);
   if (waiting.length === 0) return;
-  await watcher.follow(url, jobIds(waiting));
+  await watcher.follow(batchUrl(batch), jobIds(waiting));
   void history.refresh();
 }
 

@@ -6,7 +6,6 @@
  *
  * @typedef {object} Job  one image as the API tells it
  * @property {string | null} id  null if the server refused the file
- * @property {string} [batch]  the id of its batch
  * @property {string} name
  * @property {"pending" | "done" | "failed" | "rejected"} status
  * @property {Guess[] | null} [top]  best first

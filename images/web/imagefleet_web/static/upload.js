@@ -8,12 +8,12 @@ import { keyHeaders } from "./key.js";
  * @typedef {import("./pictures.js").Job} Job
  * @typedef {import("./pictures.js").Chosen} Chosen
  *
- * @typedef {{kind: "judged", batch: string | null, url: string | null, jobs: Job[]}
+ * @typedef {{kind: "judged", batch: string | null, jobs: Job[]}
  *   | {kind: "refused", error: Failure}
  *   | {kind: "busy", seconds: number}
  *   | {kind: "locked"}
- *   | {kind: "unreachable"}} Answer  `judged`: one job for each file, in the order sent;
- *   `locked`: the server wants a key, or another one
+ *   | {kind: "unreachable"}} Answer  `judged`: one job for each file, in the order sent, and the
+ *   id of their batch, null if all were refused; `locked`: the server wants a key, or another one
  */
 
 const UPLOAD_URL = "/api/v1/upload";
@@ -110,7 +110,7 @@ export function readAnswer(status, body, retryAfter, files) {
   }
   const told = parse(body);
   if (Array.isArray(told.jobs) && told.jobs.length === files) {
-    return { kind: "judged", batch: told.batch ?? null, url: told.url ?? null, jobs: told.jobs };
+    return { kind: "judged", batch: told.batch ?? null, jobs: told.jobs };
   }
   const message = told.detail || told.title || `The server answered ${status} without a reason.`;
   return { kind: "refused", error: { code: told.code || `http_${status}`, message } };

@@ -14,8 +14,8 @@ import { newIdempotencyKey, nextRequest, post, shareProgress } from "./upload.js
  *
  * @typedef {object} Listener  what the uploader tells
  * @property {(picture: Chosen, change: Change) => void} onChange
- * @property {(pictures: Chosen[], jobs: Job[], batchUrl: string | null) => void} onJudged
- *   one job for each picture, in the same order; the URL is null if all were refused
+ * @property {(pictures: Chosen[], jobs: Job[], batch: string | null) => void} onJudged
+ *   one job for each picture, in the same order; the batch's id is null if all were refused
  * @property {(request: unknown, pictures: number, seconds: number) => void} onBusy
  *   the server asked to come again later
  * @property {(request: unknown) => void} onSettled  a request is answered or given up
@@ -95,7 +95,7 @@ export class Uploader {
       const key = currentKey();
       const answer = await this.#post(pictures, idempotencyKey);
       if (answer.kind === "judged") {
-        this.#listener.onJudged(pictures, answer.jobs, answer.url);
+        this.#listener.onJudged(pictures, answer.jobs, answer.batch);
         break;
       }
       if (answer.kind === "refused") {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def read_model(directory: Path, runtime: str) -> Model:
     labels = tuple(_checked(directory / LABELS, checksums).decode().splitlines())
     if len(labels) != classes:
         raise ModelError(f"{directory / LABELS} has {len(labels)} labels instead of {classes}")
-    files = _runnable(runtime, checksums)
+    files = runnable(runtime, checksums)
     if files is None:
         raise ModelError(f"{path} lists {_wanted(runtime, checksums)}")
     for file in files:
@@ -76,15 +77,15 @@ def read_model(directory: Path, runtime: str) -> Model:
     return Model(directory, name, recipe, labels, files)
 
 
-def _runnable(runtime: str, listed: dict[str, str]) -> tuple[str, ...] | None:
-    """Return the files from which a runtime can run the network, if there are any."""
-    return next((files for files in RUNS[runtime] if listed.keys() >= {*files}), None)
+def runnable(runtime: str, listed: Container[str]) -> tuple[str, ...] | None:
+    """Return the files of those `listed` that a runtime can run a network from, if it can."""
+    return next((files for files in RUNS[runtime] if all(each in listed for each in files)), None)
 
 
 def _wanted(runtime: str, listed: dict[str, str]) -> str:
     """Say what a runtime misses, and which one does not."""
     missing = " or ".join(" and ".join(files) for files in RUNS[runtime])
-    others = [other for other in RUNS if _runnable(other, listed)]
+    others = [other for other in RUNS if runnable(other, listed)]
     advice = f"; IMAGEFLEET_RUNTIME={others[0]} can run what it lists" if others else ""
     return f"no {missing}, which the {runtime} runtime runs{advice}"
 

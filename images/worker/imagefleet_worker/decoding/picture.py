@@ -50,11 +50,11 @@ MAX_SIDE = 65_535
 # A JPEG is decoded at the smallest of its scales (1, 1/2, 1/4, 1/8) that leaves this many pixels
 # a side for each one kept. Pillow's own thumbnails ask for 2, which takes a quarter longer for a
 # large photograph and changes no label; with 1, labels begin to change (docs/evaluation.md).
-_DRAFT_GAP = 1.25
+DRAFT_GAP = 1.25
 
 # From here on shrinking in two steps is "almost indistinguishable from fair resampling".
 # https://pillow.readthedocs.io/en/stable/reference/Image.html#PIL.Image.Image.resize
-_REDUCING_GAP = 3.0
+REDUCING_GAP = 3.0
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _BLENDABLE = {"L", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I", "F"}
@@ -70,7 +70,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_Box: TypeAlias = tuple[float, float, float, float]
+# Left, top, right and bottom, in pixels.
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 def read(
@@ -98,18 +99,18 @@ def read(
         if format_name == "WebP":  # its reader makes room for all pixels at once
             size = webp_dimensions(data)
             _check_size(size, max_pixels)
-            small, box = _geometry(size, recipe)
+            small, box = geometry(size, recipe)
             admit(webp_footprint(size, data, small, box[3] - box[1]))
         with _READERS[format_name](io.BytesIO(data)) as image:
             full_size = image.size
             _check_size(full_size, max_pixels)
             _draft(image, recipe)
-            small, box = _geometry(image.size, recipe)
+            small, box = geometry(image.size, recipe)
             if format_name != "WebP":
                 admit(footprint(image, data, full_size, small, box[3] - box[1]))
             image.load()
             shrunk = _blendable(image).resize(
-                small, _FILTERS[recipe.interpolation], box, reducing_gap=_REDUCING_GAP
+                small, _FILTERS[recipe.interpolation], box, reducing_gap=REDUCING_GAP
             )
             wide = image.mode.startswith("I;16")
             return _finished(_rgb(shrunk, wide=wide), _orientation(image))
@@ -124,6 +125,18 @@ def read(
         if "truncated" in str(error) or ends_early(format_name, data):
             raise BadImageError("truncated", f"The {format_name} file ends too early.") from error
         raise BadImageError("corrupt", f"The {format_name} file is damaged.") from error
+
+
+def geometry(size: tuple[int, int], recipe: Recipe) -> tuple[tuple[int, int], Box]:
+    """Return the pixels that a picture of `size` gets, and the part of it that becomes these."""
+    width, height = size
+    if recipe.crop:
+        side = min(size) * recipe.size / recipe.resize
+        left, top = (width - side) / 2, (height - side) / 2
+        return (recipe.size, recipe.size), (left, top, left + side, top + side)
+    scale = min(1.0, recipe.size / max(size))
+    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return fitted, (0.0, 0.0, width, height)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -148,20 +161,8 @@ def _draft(image: Image.Image, recipe: Recipe) -> None:
     if recipe.crop:
         width = height = recipe.resize
     else:
-        (width, height), _ = _geometry(image.size, recipe)
-    image.draft("", (round(width * _DRAFT_GAP), round(height * _DRAFT_GAP)))
-
-
-def _geometry(size: tuple[int, int], recipe: Recipe) -> tuple[tuple[int, int], _Box]:
-    """Return the size that a picture gets, and the part of it that becomes that."""
-    width, height = size
-    if recipe.crop:
-        side = min(size) * recipe.size / recipe.resize
-        left, top = (width - side) / 2, (height - side) / 2
-        return (recipe.size, recipe.size), (left, top, left + side, top + side)
-    scale = min(1.0, recipe.size / max(size))
-    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return fitted, (0.0, 0.0, width, height)
+        (width, height), _ = geometry(image.size, recipe)
+    image.draft("", (round(width * DRAFT_GAP), round(height * DRAFT_GAP)))
 
 
 def _finished(small: Image.Image, orientation: int) -> Picture:

@@ -41,9 +41,14 @@ class Reach:
         )
 
 
-def median(values: Sequence[float], digits: int = 4) -> float:
-    """Return the median, with that many significant digits."""
-    return float(f"{statistics.median(values):.{digits}g}")
+def rounded(value: float) -> float:
+    """Return a figure with four significant digits."""
+    return float(f"{value:.4g}")
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the median, rounded."""
+    return rounded(statistics.median(values))
 
 
 def ratio(rounds: Sequence[Mapping[str, float]], one: str, other: str) -> float:

@@ -1,7 +1,8 @@
 """Ways from a JPEG file to the square that the network takes, by what decodes and what shrinks.
 
-All cut the same square out. Pillow's resampling is bicubic with a filter against aliasing, and so
-the one that the network was trained with; OpenCV has none, but averages areas fast.
+All but the reference decode at the worker's scale, and all cut the same square out. Pillow's
+resampling is bicubic with a filter against aliasing, and so the one that the network was trained
+with; OpenCV has none, but averages areas fast.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from imagefleet_worker.decoding.decode import decode
+from imagefleet_worker.decoding.picture import DRAFT_GAP, REDUCING_GAP, geometry
 from imagefleet_worker.decoding.pixels import Pixels
 from imagefleet_worker.recipe import Recipe
 
 RECIPE = Recipe(size=224, resize=256, interpolation="bicubic")
-# A reduced picture has at least this many pixels a side for each one that is kept.
-GAP = 2
+# The pixels that a reduced picture's sides have at least, as the worker's have.
+LEAST = round(RECIPE.resize * DRAFT_GAP)
 REFERENCE = "Pillow at full size"
 
 Way: TypeAlias = Callable[[bytes], Pixels]
@@ -55,16 +57,17 @@ def _way(
 
 
 def _simplejpeg(simplejpeg: Any) -> Way:
-    least = RECIPE.resize * GAP
-    return lambda data: simplejpeg.decode_jpeg(data, min_height=least, min_width=least)
+    # Of its scales those between 1 and 1/2 are slower than decoding in full.
+    return lambda data: simplejpeg.decode_jpeg(
+        data, min_height=LEAST, min_width=LEAST, min_factor=2
+    )
 
 
 def _opencv(cv2: Any) -> Way:
     cv2.setNumThreads(1)
 
     def reduced(data: bytes) -> Pixels:
-        shorter = min(JpegImageFile(io.BytesIO(data)).size)
-        factor = max(by for by in (1, 2, 4, 8) if by == 1 or shorter // by >= RECIPE.resize * GAP)
+        factor = _factor(JpegImageFile(io.BytesIO(data)).size)
         scaled = cv2.IMREAD_COLOR if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
         flags = scaled | cv2.IMREAD_IGNORE_ORIENTATION
         blue_first = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -76,21 +79,23 @@ def _opencv(cv2: Any) -> Way:
 
 def _turbojpeg(turbojpeg: Any) -> Way:
     jpeg = turbojpeg.TurboJPEG()
-    factors = sorted(jpeg.scaling_factors, key=lambda factor: factor[0] / factor[1])
 
     def reduced(data: bytes) -> Pixels:
-        shorter = min(jpeg.decode_header(data)[:2])
-        least = min(shorter, RECIPE.resize * GAP)
-        factor = next(each for each in factors if -(-shorter * each[0] // each[1]) >= least)
-        pixels: Pixels = jpeg.decode(data, turbojpeg.TJPF_RGB, scaling_factor=factor)
+        scale = (1, _factor(jpeg.decode_header(data)[:2]))
+        pixels: Pixels = jpeg.decode(data, turbojpeg.TJPF_RGB, scaling_factor=scale)
         return pixels
 
     return reduced
 
 
+def _factor(size: tuple[int, int]) -> int:
+    """Return what the worker divides a picture's sides by."""
+    return max(by for by in (1, 2, 4, 8) if by == 1 or min(size) // by >= LEAST)
+
+
 def _pillow_shrinks(image: Image.Image) -> Pixels:
-    size = (RECIPE.size, RECIPE.size)
-    small = image.resize(size, Image.Resampling.BICUBIC, _square(image.size), reducing_gap=3)
+    size, square = geometry(image.size, RECIPE)
+    small = image.resize(size, Image.Resampling.BICUBIC, square, reducing_gap=REDUCING_GAP)
     return np.array(small.convert("RGB"))
 
 
@@ -99,13 +104,7 @@ def _pillow_shrinks_pixels(pixels: Pixels) -> Pixels:
 
 
 def _opencv_shrinks(pixels: Pixels, cv2: Any) -> Pixels:
-    left, top, right, bottom = map(round, _square((pixels.shape[1], pixels.shape[0])))
-    square = pixels[top:bottom, left:right]
-    small: Pixels = cv2.resize(square, (RECIPE.size, RECIPE.size), interpolation=cv2.INTER_AREA)
+    size, square = geometry((pixels.shape[1], pixels.shape[0]), RECIPE)
+    left, top, right, bottom = map(round, square)
+    small: Pixels = cv2.resize(pixels[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
     return small
-
-
-def _square(size: tuple[int, int]) -> tuple[float, float, float, float]:
-    side = min(size) * RECIPE.size / RECIPE.resize
-    left, top = (size[0] - side) / 2, (size[1] - side) / 2
-    return left, top, left + side, top + side

@@ -15,7 +15,8 @@ from imagefleet_scripts.bench.kit.place import Place, Stored
 from imagefleet_scripts.bench.kit.process_tree import Sample, Watch, cpu_between
 
 KIT = "imagefleet_scripts.bench.kit"
-# Images before and after the steady stretch: more than a worker holds at once.
+# Images before and after the steady stretch: about what a worker holds at once, a second's work.
+# In the CPU's own precision that is some more: its queue is empty a moment before the stretch ends.
 RAMP = 80
 # Beyond this a run has failed, whatever it is.
 RUN_S = 300
@@ -63,23 +64,26 @@ class Runs:
         """Measure the loop without AWS."""
         return Speed(**tested.answer(self._core, f"{KIT}.bare", "--images", str(images)))
 
-    def worker(self, images: int, precision: str = "f32") -> Speed:
-        """Measure the worker with the emulator as it is; labels are those of `f32`."""
-        return self._worker(images, self._endpoint, precision)
+    def worker(self, images: int, precision: str = "f32", delay_ms: float | None = None) -> Speed:
+        """Measure the worker; the photographs' labels are those of `f32`.
 
-    def worker_behind_proxy(self, images: int, delay_ms: float) -> Speed:
-        """Measure the worker with each of its calls to AWS `delay_ms` late."""
-        with self._behind_proxy(images, delay_ms) as endpoint:
-            return self._worker(images, endpoint)
+        Args:
+            delay_ms: how late a proxy lets each call to AWS be, even 0; None for no proxy.
+        """
+        with self._aws(images, delay_ms) as endpoint:
+            place = _steady_place(images)
+            environment = self._environment(place, endpoint) | {"IMAGEFLEET_PRECISION": precision}
+            speed = self._steady(place, images, "imagefleet_worker", environment=environment)
+            place.require_right(labels_may_differ=precision != "f32")
+        return speed
 
-    def usual_way(self, images: int) -> Speed:
-        """Measure the baseline with the emulator as it is."""
-        return self._usual_way(images, self._endpoint)
-
-    def usual_way_behind_proxy(self, images: int, delay_ms: float) -> Speed:
-        """Measure the baseline with each of its calls to AWS `delay_ms` late."""
-        with self._behind_proxy(images, delay_ms) as endpoint:
-            return self._usual_way(images, endpoint)
+    def usual_way(self, images: int, delay_ms: float | None = None) -> Speed:
+        """Measure the baseline; `delay_ms` as for the worker."""
+        with self._aws(images, delay_ms) as endpoint:
+            place = _steady_place(images)
+            arguments = (f"{KIT}.usual_way", "--prefix", place.settings.prefix)
+            environment = {"AWS_ENDPOINT_URL": endpoint}
+            return self._steady(place, images, *arguments, environment=environment)
 
     def memory(self, images: int) -> Peak:
         """Measure the worker's memory with 12-megapixel images."""
@@ -95,24 +99,12 @@ class Runs:
             rss_sum_mb=max(each.peak_rss_mb for each in watch.samples),
         )
 
-    def _worker(self, images: int, endpoint: str, precision: str = "f32") -> Speed:
-        place = Place()
-        place.submit(_some(photographs.samples(), images + 2 * RAMP))
-        environment = self._environment(place, endpoint) | {"IMAGEFLEET_PRECISION": precision}
-        speed = self._steady(place, images, "imagefleet_worker", environment=environment)
-        place.require_right(labels_may_differ=precision != "f32")
-        return speed
-
-    def _usual_way(self, images: int, endpoint: str) -> Speed:
-        place = Place()
-        place.submit(_some(photographs.samples(), images + 2 * RAMP))
-        arguments = ("--prefix", place.settings.prefix)
-        environment = {"AWS_ENDPOINT_URL": endpoint}
-        return self._steady(place, images, f"{KIT}.usual_way", *arguments, environment=environment)
-
     @contextmanager
-    def _behind_proxy(self, images: int, delay_ms: float) -> Iterator[str]:
-        """Yield a proxy's URL; raises `BenchError` if it was passed by."""
+    def _aws(self, images: int, delay_ms: float | None) -> Iterator[str]:
+        """Yield the emulator's URL, or that of a proxy; raises `BenchError` if it was passed by."""
+        if delay_ms is None:
+            yield self._endpoint
+            return
         with emulated.delayed(self._endpoint, delay_ms) as proxy:
             yield f"http://127.0.0.1:{proxy.port}"
         if proxy.requests < images * CALLS_PER_IMAGE:
@@ -166,6 +158,13 @@ def speed_of(stretch: Sequence[Stored], samples: Sequence[Sample]) -> Speed:
     """
     images, begin, end = len(stretch) - 1, stretch[0].at, stretch[-1].at
     return Speed(images / (end - begin), cpu_between(samples, begin, end) / images)
+
+
+def _steady_place(images: int) -> Place:
+    """Return a place with images for a steady stretch and for what is before and after it."""
+    place = Place()
+    place.submit(_some(photographs.samples(), images + 2 * RAMP))
+    return place
 
 
 def _some(photographs: Sequence[Photograph], count: int) -> list[Photograph]:

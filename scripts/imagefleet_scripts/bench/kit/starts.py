@@ -36,8 +36,9 @@ class Start:
     Attributes:
         total_s: by the clock of S3.
         engine_s: until the worker's process was there, with whoever launches it.
-        python_s: from then until it began to load anything: interpreter, settings, logs.
-        loading_s: loading the network and looking for AWS, which it does at once.
+        python_s: from then until it began to look for AWS: interpreter, settings, imports. The
+            process that runs the network is started before most of them and loads it meanwhile.
+        loading_s: from then until it was ready: decoders, AWS, and what was left of the network.
         image_s: from then to the first stored result.
     """
 

@@ -50,7 +50,13 @@ def running(
 
 
 def answer(core: int | None, module: str, *arguments: str) -> dict[str, Any]:
-    """Run a module to its end, on one core or on all, and return the JSON that it prints.
+    """Run a module as `output` does, and return the JSON that it prints."""
+    found: dict[str, Any] = json.loads(output(core, module, *arguments))
+    return found
+
+
+def output(core: int | None, module: str, *arguments: str) -> str:
+    """Run a module to its end, on one core or on all, and return what it prints.
 
     Raises:
         BenchError: it failed or took longer than `ANSWER_S`.
@@ -66,8 +72,7 @@ def answer(core: int | None, module: str, *arguments: str) -> dict[str, Any]:
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
         raise BenchError(f"{module} failed: {last[0]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return done.stdout
 
 
 def _on(core: int | None) -> AbstractContextManager[None]:
