@@ -365,7 +365,7 @@ LIVES = [
     Case(
         "a few at a time",
         observe(2000, (*workers(busy=20), *workers(60, idle=5)), watched((2, 20))),
-        retire=("busy-1", "busy-2", "busy-3"),
+        retire=("idle-1", "idle-2", "busy-1", "busy-2", "busy-3"),
         config=replace(LIFETIME, max_workers=30),
     ),
     Case(
