@@ -342,6 +342,34 @@ BOUNDS = [
     ),
 ]
 
+FAILING = [
+    Case(
+        "two failed boots may be bad luck", observe(1000, failed_boots=2, failed_at=NOW), launch=10
+    ),
+    Case(
+        "after the third it waits",
+        observe(1000, failed_boots=3, failed_at=NOW - 5),
+        capped="the last 3 launches came to nothing: the next is tried in 10 s",
+    ),
+    Case(
+        "and tries one",
+        observe(1000, failed_boots=3, failed_at=NOW - 15),
+        launch=1,
+        capped="the last 3 launches came to nothing: one is tried at a time",
+    ),
+    Case(
+        "and no other while that one boots",
+        observe(1000, workers(0, booting=1), failed_boots=3, failed_at=NOW - 16),
+        capped="the last 3 launches came to nothing: one is tried at a time",
+    ),
+    Case(
+        "and waits ever longer, up to a quarter of an hour",
+        observe(1000, failed_boots=30, failed_at=NOW - 899),
+        capped="the last 30 launches came to nothing: the next is tried in 1 s",
+    ),
+    Case("once one came to work all is well", observe(1000, workers(busy=1)), launch=9),
+]
+
 LIFETIME = replace(CLOUD, lifetime_s=900)
 LIVES = [
     Case(
@@ -380,7 +408,7 @@ LIVES = [
 
 @pytest.mark.parametrize(
     "case",
-    [*DEMAND, *SUPPLIES, *STREAMS, *SCALE_IN, *BOUNDS, *LIVES],
+    [*DEMAND, *SUPPLIES, *STREAMS, *SCALE_IN, *BOUNDS, *FAILING, *LIVES],
     ids=lambda case: case.name,
 )
 def test_the_policy_decides(case: Case) -> None:

@@ -10,6 +10,8 @@ from imagefleet_scaler.policy.memory import Memory
 from imagefleet_scaler.policy.observation import Observation, Phase
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+HOPELESS_BOOTS = 3
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 15, 900
 # A worker costs from its launch until it is gone.
 _FREE = frozenset({Phase.LOST})
 
@@ -50,12 +52,34 @@ def limit(memory: Memory, config: PolicyConfig) -> Limit:
     return min(bounds, key=lambda bound: bound.workers)
 
 
-def allowed_launches(memory: Memory, config: PolicyConfig, now: float) -> int | None:
-    """Return how many may be launched now under the pace, None for any number."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many may be launched now, None for any number, and what to say where it binds."""
+
+    launches: int | None
+    reason: str = ""
+
+
+def pace(observation: Observation, config: PolicyConfig, now: float) -> Pace:
+    """Return how many may be launched now.
+
+    Boots that come to nothing one after the other have a cause that more of them won't cure: from
+    the third on one is tried at a time, after ever longer pauses.
+    """
+    if observation.failed_boots >= HOPELESS_BOOTS:
+        pause_s = min(
+            LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (observation.failed_boots - HOPELESS_BOOTS)
+        )
+        left_s = math.ceil(observation.failed_at + pause_s - now)
+        booting = observation.count({Phase.BOOTING})
+        when = f"the next is tried in {left_s} s" if left_s > 0 else "one is tried at a time"
+        reason = f"the last {observation.failed_boots} launches came to nothing: {when}"
+        return Pace(0 if left_s > 0 or booting else 1, reason)
     if not config.launches_a_minute:
-        return None
-    lately = sum(now - at < MINUTE_S for at in memory.launches)
-    return max(0, config.launches_a_minute - lately)
+        return Pace(None)
+    lately = sum(now - at < MINUTE_S for at in observation.memory.launches)
+    reason = f"at most {config.launches_a_minute} may be launched in a minute"
+    return Pace(max(0, config.launches_a_minute - lately), reason)
 
 
 def spent(memory: Memory, observation: Observation, config: PolicyConfig, now: float) -> Memory:

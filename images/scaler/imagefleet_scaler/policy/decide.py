@@ -31,6 +31,11 @@ class Decision:
     memory: Memory
     capped: str = ""
 
+    @property
+    def at(self) -> float:
+        """When it was made, in Unix seconds."""
+        return self.memory.at
+
 
 def decide(observation: Observation, config: PolicyConfig, now: float) -> Decision:
     """Decide how the fleet should change at `now`, in Unix seconds.
@@ -85,10 +90,9 @@ def _grown(
     missing = min(wanted, limit.workers) - young
     launch = min(missing, max(0, limit.workers - len(observation.workers)))
     capped = limit.reason if wanted > limit.workers else ""
-    at_this_pace = bounds.allowed_launches(memory, config, now)
-    if at_this_pace is not None and at_this_pace < launch:
-        launch = at_this_pace
-        capped = f"at most {config.launches_a_minute} may be launched in a minute"
+    pace = bounds.pace(observation, config, now)
+    if pace.launches is not None and pace.launches < launch:
+        launch, capped = pace.launches, pace.reason
     why = words.more(observation, config, now, wanted, missing - launch, capped)
     lately = tuple(at for at in memory.launches if now - at < bounds.MINUTE_S)
     memory = replace(memory, launches=lately + (now,) * launch if config.launches_a_minute else ())

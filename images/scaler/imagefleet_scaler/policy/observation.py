@@ -45,6 +45,7 @@ class Observation:
         oldest_s: the age of the image that has waited longest, None where nobody knows.
         service_s: measured seconds one image keeps a worker busy, None before the first.
         boot_s: measured seconds from a launch to a worker at work, None before the first.
+        failed_boots: launches in a row that came to nothing; the last at `failed_at`.
         memory: what the last decision gave back.
     """
 
@@ -58,6 +59,8 @@ class Observation:
     oldest_s: float | None = None
     service_s: float | None = None
     boot_s: float | None = None
+    failed_boots: int = 0
+    failed_at: float = 0
     memory: Memory = field(default_factory=Memory)
 
     @property
