@@ -1,4 +1,4 @@
-"""What a worker says of itself to the scaler, every few seconds and at each change of state."""
+"""What the scaler is told: by workers of themselves, and by the web tier of new work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One worker's own account.
+    """One worker's own account, every few seconds and at each change of its state.
 
     Attributes:
         worker: the id its provider gave it.
@@ -30,6 +30,8 @@ class Report:
         in_flight: images it holds now.
         done: results it stored since it started, failed ones included.
         service_s: mean seconds one image keeps this worker busy, 0 before the first.
+        newest_at: when the newest image it has had was sent; None before the first, or if it
+            doesn't tell.
     """
 
     worker: str
@@ -39,6 +41,7 @@ class Report:
     done: int
     failed: int
     service_s: float
+    newest_at: datetime | None = None
 
     def encode(self) -> str:
         """Write the report as JSON."""
@@ -51,6 +54,7 @@ class Report:
                 "done": self.done,
                 "failed": self.failed,
                 "service_s": round(self.service_s, 6),
+                "newest_at": self.newest_at and fields.format_time(self.newest_at),
             }
         )
 
@@ -70,4 +74,33 @@ class Report:
             done=found.count("done"),
             failed=found.count("failed"),
             service_s=found.number("service_s"),
+            newest_at=found.optional_time("newest_at"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the web tier took in just now, told before the queue's counts may tell it.
+
+    Attributes:
+        images: how many were queued.
+        at: when; announcements may arrive late and twice.
+    """
+
+    images: int
+    at: datetime
+
+    def encode(self) -> str:
+        """Write the announcement as JSON."""
+        return fields.encode({"announced": self.images, "at": fields.format_time(self.at)})
+
+    @classmethod
+    def decode(cls, data: str) -> Announcement:
+        """Read an announcement; raises `DecodeError`."""
+        found = Fields.decode(data)
+        return cls(images=found.count("announced"), at=found.time("at"))
+
+
+def decode(data: str) -> Report | Announcement:
+    """Read what came by the telemetry queue; raises `DecodeError`."""
+    return Announcement.decode(data) if '"announced"' in data else Report.decode(data)

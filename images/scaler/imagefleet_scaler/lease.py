@@ -52,6 +52,11 @@ class Lease:
         self._said = ""
 
     @property
+    def renew_s(self) -> float:
+        """How long a holder may pause."""
+        return RENEW_AFTER * self._lease_s
+
+    @property
     def is_held(self) -> bool:
         """Whether nobody else can act now; asks nobody."""
         return bool(self._version) and self._clock() - self._renewed_at < self._lease_s
@@ -64,7 +69,7 @@ class Lease:
         now = self._clock()
         try:
             if self._version:
-                if now - self._renewed_at >= RENEW_AFTER * self._lease_s:
+                if now - self._renewed_at >= self.renew_s:
                     self._write(now, self._version)
             elif now >= self._look_at:
                 self._look_at = now + LOOK_S
