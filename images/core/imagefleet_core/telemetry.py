@@ -30,7 +30,9 @@ class Report:
         in_flight: images it holds now.
         done: results it stored since it started, failed ones included.
         service_s: mean seconds one image keeps this worker busy, 0 before the first.
-        newest_at: when the newest image it has had was sent; None before the first, or if it
+        oldest_s: seconds since the oldest image it holds was asked for; None if it holds none, or
+            doesn't tell.
+        newest_at: when the newest image it has had was asked for; None before the first, or if it
             doesn't tell.
     """
 
@@ -41,6 +43,7 @@ class Report:
     done: int
     failed: int
     service_s: float
+    oldest_s: float | None = None
     newest_at: datetime | None = None
 
     def encode(self) -> str:
@@ -54,6 +57,7 @@ class Report:
                 "done": self.done,
                 "failed": self.failed,
                 "service_s": round(self.service_s, 6),
+                "oldest_s": None if self.oldest_s is None else round(self.oldest_s, 3),
                 "newest_at": self.newest_at and fields.format_time(self.newest_at),
             }
         )
@@ -74,6 +78,7 @@ class Report:
             done=found.count("done"),
             failed=found.count("failed"),
             service_s=found.number("service_s"),
+            oldest_s=found.optional_number("oldest_s"),
             newest_at=found.optional_time("newest_at"),
         )
 

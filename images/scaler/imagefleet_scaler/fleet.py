@@ -83,6 +83,12 @@ class Fleet:
         known = self._known.get(worker)
         return known.report if known else None
 
+    def launched(self, ids: Iterable[str], now: float) -> None:
+        """Take in who was launched just now; who is not there at the next look came to nothing."""
+        for worker in ids:
+            instance = Instance(worker, InstanceState.RUNNING, now)
+            self._known[worker] = _Known(instance, seen_at=now, is_new=True)
+
     def update(
         self, instances: Sequence[Instance], reports: Iterable[Report], now: float
     ) -> tuple[Worker, ...]:
@@ -133,7 +139,9 @@ class Fleet:
         phase = self._phase(known, now)
         if phase is Phase.LOST and known.report is None:
             self._give_up(known, now)
-        return Worker(instance.id, phase, instance.launched_at)
+        # Our own clock where it saw the launch: those of engines may differ.
+        launched_at = known.seen_at if known.is_new else min(instance.launched_at, now)
+        return Worker(instance.id, phase, launched_at)
 
     def _phase(self, known: _Known, now: float) -> Phase:
         if known.instance.state is InstanceState.STOPPING:

@@ -189,6 +189,7 @@ class Loop:
             return
         self._tell_last_words(observation)
         launched = self._provider.launch(decision.launch)
+        self._fleet.launched(launched, decision.at)
         self._provider.retire(decision.retire)
         if launched or decision.retire:
             log.info(

@@ -84,15 +84,13 @@ class Ear:
         self._lock = threading.Lock()
         self._heard = News()
         self._closed = threading.Event()
-        threading.Thread(target=self._run, name="listening for work", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="listening for work", daemon=True)
 
     def listen(self) -> None:
         """Begin to listen, until something comes."""
         self._wanted.set()
-
-    def rest(self) -> None:
-        """Listen no more, once the poll that is under way has ended."""
-        self._wanted.clear()
+        if not self._thread.ident:
+            self._thread.start()
 
     def heard(self) -> News:
         """Return what came, once."""

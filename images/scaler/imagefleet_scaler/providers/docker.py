@@ -97,7 +97,7 @@ class DockerProvider:
                 kill(container, "SIGTERM")
                 self._kill_at.setdefault(worker, self._clock() + self._retire_grace_s)
 
-    def last_words(self, ids: Collection[str]) -> Mapping[str, str]:
+    def last_words(self, ids: Collection[str]) -> Mapping[str, str]:  # noqa: ARG002
         """Return nothing."""
         return {}
 
