@@ -69,6 +69,10 @@ class Fields:
             self._fail(f"field '{name}' must be a number")
         return float(value)
 
+    def optional_number(self, name: str) -> float | None:
+        """Return the finite number `name`, or None where it is null or absent."""
+        return None if self._value.get(name) is None else self.number(name)
+
     def count(self, name: str) -> int:
         """Return the whole number `name`, zero or more."""
         value = self._value.get(name)

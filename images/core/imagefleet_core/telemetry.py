@@ -30,6 +30,8 @@ class Report:
         in_flight: images it holds now.
         done: results it stored since it started, failed ones included.
         service_s: mean seconds one image keeps this worker busy, 0 before the first.
+        oldest_s: seconds since the oldest image it holds was asked for; None if it holds none, or
+            doesn't tell.
     """
 
     worker: str
@@ -39,6 +41,7 @@ class Report:
     done: int
     failed: int
     service_s: float
+    oldest_s: float | None = None
 
     def encode(self) -> str:
         """Write the report as JSON."""
@@ -51,6 +54,7 @@ class Report:
                 "done": self.done,
                 "failed": self.failed,
                 "service_s": round(self.service_s, 6),
+                "oldest_s": None if self.oldest_s is None else round(self.oldest_s, 3),
             }
         )
 
@@ -70,4 +74,5 @@ class Report:
             done=found.count("done"),
             failed=found.count("failed"),
             service_s=found.number("service_s"),
+            oldest_s=found.optional_number("oldest_s"),
         )

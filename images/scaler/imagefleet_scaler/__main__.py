@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,11 +20,17 @@ from imagefleet_core.aws import Aws
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.settings import SettingsError, describe, load
 from imagefleet_core.sqs import SqsQueues
+from imagefleet_core.store import S3Store
 from imagefleet_scaler.fleet import Fleet
-from imagefleet_scaler.loop import Loop
+from imagefleet_scaler.loop import Listener, Loop
 from imagefleet_scaler.providers.choose import choose_provider
+from imagefleet_scaler.publisher import Publisher, fresh_s
+from imagefleet_scaler.report import Account
 from imagefleet_scaler.settings import ScalerSettings
 from imagefleet_scaler.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from imagefleet_scaler.metrics import Metrics
 
 # The next turn tries again anyway; the second try is for a connection that was closed meanwhile.
 AWS_ATTEMPTS = 2
@@ -49,7 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
-        loop = _assemble(settings, environ, stopping, dry_run=options.dry_run)
+        fleet = Fleet(boot_s=settings.boot_s, lost_after_s=settings.lost_after_s)
+        publisher = _publisher(settings, fleet)
+        metrics = None if options.dry_run else _metrics(settings)
+        listeners = [] if options.dry_run else [publisher.on_turn]
+        loop = _assemble(
+            settings,
+            environ,
+            stopping,
+            fleet,
+            listeners=listeners,
+            metrics=metrics,
+            dry_run=options.dry_run,
+        )
     except ImagefleetError as error:
         print(f"imagefleet-scaler: {error}", file=sys.stderr)
         return 1
@@ -61,24 +81,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
         workers=f"{settings.min_workers} to {settings.max_workers}",
         dry_run=options.dry_run,
     )
-    loop.run(stopping, settings.tick_s)
+    if metrics:
+        metrics.serve()
+    with publisher:
+        loop.run(stopping, settings.tick_s)
     log.info("the scaler has stopped; its workers go on and end when idle")
     return 0
 
 
 def _assemble(
-    settings: ScalerSettings, environ: dict[str, str], stopping: threading.Event, *, dry_run: bool
+    settings: ScalerSettings,
+    environ: dict[str, str],
+    stopping: threading.Event,
+    fleet: Fleet,
+    *,
+    listeners: Sequence[Listener],
+    metrics: Metrics | None,
+    dry_run: bool,
 ) -> Loop:
     queues = SqsQueues(Aws(attempts=AWS_ATTEMPTS).sqs(connections=1))
     return Loop(
         requests=queues.open(settings.requests_queue),
         telemetry=Telemetry(queues.open(settings.telemetry_queue)),
         provider=choose_provider(settings, environ, stopping.is_set),
-        fleet=Fleet(boot_s=settings.boot_s, lost_after_s=settings.lost_after_s),
+        fleet=fleet,
         config=settings.policy,
         heartbeat=None if dry_run else settings.heartbeat,
         dry_run=dry_run,
+        listeners=[*listeners, metrics.on_turn] if metrics else listeners,
+        on_end=metrics.on_end if metrics else None,
     )
+
+
+def _metrics(settings: ScalerSettings) -> Metrics | None:
+    if not settings.metrics_port:
+        return None
+    from imagefleet_scaler.metrics import Metrics  # 10 ms, for those who want it
+
+    return Metrics(settings)
+
+
+def _publisher(settings: ScalerSettings, fleet: Fleet) -> Publisher:
+    store = S3Store(
+        Aws(attempts=AWS_ATTEMPTS).s3(connections=1),
+        input_bucket=settings.input_bucket,
+        results_bucket=settings.results_bucket,
+    )
+    account = partial(
+        Account,
+        min_workers=settings.min_workers,
+        max_workers=settings.max_workers,
+        usd_per_hour=settings.worker_usd_per_hour,
+        fresh_s=fresh_s(settings.tick_s),
+    )
+    return Publisher(store, told=fleet.told, account=account, tick_s=settings.tick_s)
 
 
 def _is_fresh(heartbeat: Path, within_s: float) -> bool:

@@ -47,6 +47,11 @@ class Fleet:
         """Measured seconds one image keeps a worker busy; None before the first image."""
         return self._service_s
 
+    def told(self, worker: str) -> Report | None:
+        """Return the newest report of a worker that is there; None before the first."""
+        known = self._known.get(worker)
+        return known.report if known else None
+
     def update(
         self, instances: Sequence[Instance], reports: Iterable[Report], now: float
     ) -> tuple[Worker, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,9 @@ from imagefleet_scaler.telemetry import Telemetry
 
 log = structlog.get_logger()
 
+# Is told of each turn that went well, once it is over. It must neither wait nor raise.
+Listener = Callable[[Observation, Decision], object]
+
 
 class Loop:
     """Keeps the fleet as large as the policy wants it.
@@ -25,6 +29,8 @@ class Loop:
     Args:
         heartbeat: a file to touch at the end of every turn that went well, if any.
         dry_run: say what would be done, and change nothing: no worker, no message.
+        listeners: who is told of each turn that went well.
+        on_end: told of each turn how many seconds it took, and what it failed with.
     """
 
     def __init__(
@@ -37,6 +43,8 @@ class Loop:
         config: PolicyConfig,
         heartbeat: Path | None = None,
         dry_run: bool = False,
+        listeners: Sequence[Listener] = (),
+        on_end: Callable[[float, Exception | None], object] | None = None,
     ) -> None:
         self._requests = requests
         self._telemetry = telemetry
@@ -45,6 +53,8 @@ class Loop:
         self._config = config
         self._heartbeat = heartbeat
         self._dry_run = dry_run
+        self._listeners = listeners
+        self._on_end = on_end
         self._history = NeedHistory()
         self._trouble: str | None = None
         self._said: tuple[int, tuple[str, ...]] | None = None
@@ -61,6 +71,7 @@ class Loop:
         Args:
             now: Unix seconds.
         """
+        began = time.monotonic()
         try:
             observation = self._observe(now)
             decision = decide(observation, self._config)
@@ -68,10 +79,16 @@ class Loop:
             self._act(observation, decision)
             if self._heartbeat:
                 self._heartbeat.touch()
+            for tell in self._listeners:
+                tell(observation, decision)
         except Exception as error:  # noqa: BLE001  # the next turn may well succeed
             self._failed(error)
+            if self._on_end:
+                self._on_end(time.monotonic() - began, error)
             return None
         self._recovered()
+        if self._on_end:
+            self._on_end(time.monotonic() - began, None)
         return decision
 
     def _observe(self, now: float) -> Observation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -83,6 +84,11 @@ class Leases:
         """Return how many images are held."""
         with self._changed:
             return self._held()
+
+    def oldest(self) -> datetime | None:
+        """Return when the oldest message that is held was sent, by the queue's clock."""
+        with self._changed:
+            return min((each.message.sent_at for each in self._ends), default=None)
 
     def idle_s(self) -> float:
         """Return for how many seconds nothing has been held."""

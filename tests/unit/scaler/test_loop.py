@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from imagefleet_core.queues import Queue
 from imagefleet_core.telemetry import Report, WorkerState
 from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.loop import Loop
-from imagefleet_scaler.policy import PolicyConfig
+from imagefleet_scaler.policy import Decision, Observation, PolicyConfig
 from imagefleet_scaler.telemetry import Telemetry
 
 CONFIG = PolicyConfig(max_workers=5, target_s=10, service_s=1, scale_in_after_s=60)
@@ -28,6 +29,7 @@ class System:
         self.requests = queues.add("requests")
         self.telemetry = queues.add("telemetry")
         self.heartbeat = heartbeat
+        self.listeners: list[Callable[[Observation, Decision], object]] = []
         self.loop = self.scaler()
 
     def scaler(self, *, dry_run: bool = False) -> Loop:
@@ -40,6 +42,7 @@ class System:
             config=CONFIG,
             heartbeat=None if dry_run else self.heartbeat,
             dry_run=dry_run,
+            listeners=self.listeners,
         )
 
     def turns(self, count: int = 1) -> None:
@@ -206,6 +209,29 @@ def test_a_launch_that_fails_is_no_change(system: System, logged: list[EventDict
     system.turns(5)
 
     assert said(logged, "info") == []
+    assert said(logged, "error") == ["this turn failed; trying on"]
+
+
+def test_listeners_are_told_of_each_turn_that_went_well(system: System) -> None:
+    turns: list[tuple[int, int]] = []
+    system.listeners.append(lambda seen, decision: turns.append((seen.backlog, decision.launch)))
+    system.requests.send(["image"] * 25)
+    system.provider.outage.begin("launch", times=1)
+
+    system.turns(3)
+
+    assert turns == [(25, 3), (25, 0)]
+
+
+def test_a_listener_that_fails_is_said_and_survived(
+    system: System, logged: list[EventDict]
+) -> None:
+    system.listeners.append(lambda _seen, _decision: 1 / 0)
+    system.requests.send(["image"] * 25)
+
+    system.turns(2)
+
+    assert len(system.workers()) == 3
     assert said(logged, "error") == ["this turn failed; trying on"]
 
 
