@@ -25,7 +25,7 @@ from imagefleet_core.errors import (
 )
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_core.queues import BATCH, Counts, Message
-from imagefleet_core.store import BatchPage, ImagePiece, Note
+from imagefleet_core.store import BatchPage, Form, ImagePiece, Note, ResultList
 
 
 class Outage:
@@ -83,10 +83,23 @@ class MemoryStore:
             admit(len(self.images[key]))
         return self.images[key]
 
+    def upload_form(self, key: str, content_type: str, *, max_bytes: int, life_s: int) -> Form:
+        self.outage.check("upload_form")
+        limits = {"at_most": str(max_bytes), "until": str(self._clock() + life_s)}
+        return Form("https://store.test/", {"key": key, "Content-Type": content_type, **limits})
+
+    def post(self, form: Form, body: bytes) -> bool:
+        """Upload with a form, as its client does; return whether that was in time and in bounds."""
+        fields = form.fields
+        taken = 0 < len(body) <= int(fields["at_most"]) and self._clock() < float(fields["until"])
+        if taken:
+            self.images[fields["key"]] = body
+        return taken
+
     def image_key(self, job: JobId) -> str | None:
         self.outage.check("image_key")
-        prefix = keys.input_key_prefix(job)
-        return next((key for key in self.images if key.startswith(prefix)), None)
+        prefixes = keys.input_key_prefix(job), keys.inbox_key_prefix(job)
+        return next((key for key in self.images if key.startswith(prefixes)), None)
 
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
         self.outage.check("read_image")
@@ -121,12 +134,21 @@ class MemoryStore:
         found = (keys.parse_input_key(key) for key in _under(self.images, batch))
         return dict(numbered for numbered in found if numbered)
 
-    def result_numbers(self, batch: str) -> set[int]:
-        self.outage.check("result_numbers")
+    def inbox_numbers(self, batch: str) -> set[int]:
+        self.outage.check("inbox_numbers")
+        found = (keys.parse_input_key(key) for key in _under(self.images, f"{keys.INBOX}{batch}"))
+        return {numbered[0] for numbered in found if numbered}
+
+    def list_results(self, batch: str) -> ResultList:
+        self.outage.check("list_results")
         if self._marked(batch):
             raise BatchDeleted(f"the batch {batch} was deleted")
         found = (keys.parse_result_key(key) for key in _under(self.results, batch))
-        return {number for number in found if number is not None}
+        numbers = {number for number in found if number is not None}
+        return ResultList(numbers, keys.awaited_key(batch) in self.results)
+
+    def result_numbers(self, batch: str) -> set[int]:
+        return self.list_results(batch).numbers
 
     def batches_from(self, start: str) -> BatchPage:
         self.outage.check("batches_from")
@@ -136,11 +158,14 @@ class MemoryStore:
 
     def delete_batch(self, batch: str) -> bool:
         self.outage.check("delete_batch")
-        if not _under(self.images, batch) and not _under(self.results, batch):
+        inbox = f"{keys.INBOX}{batch}"
+        if not any(
+            [_under(self.images, batch), _under(self.images, inbox), _under(self.results, batch)]
+        ):
             return False
         self.results[keys.deletion_key(batch)] = b""
         for objects in (self.images, self.results):
-            for key in _under(objects, batch):
+            for key in (*_under(objects, batch), *_under(objects, inbox)):
                 if key != keys.deletion_key(batch):
                     del objects[key]
         return True
@@ -166,6 +191,17 @@ class MemoryStore:
             self.results[key] = body
             self._written[key] = f'"{next(self._versions)}"', self._clock()
             return self._written[key][0]
+
+    def delete_note(self, key: str) -> None:
+        self.outage.check("delete_note")
+        with self._lock:
+            self.results.pop(key, None)
+
+    def note_keys(self, prefix: str, after: str = "", at_most: int = 1000) -> list[str]:
+        self.outage.check("note_keys")
+        with self._lock:
+            found = sorted(key for key in self.results if key.startswith(prefix) and key > after)
+        return found[: min(self.page, at_most)]
 
     def ping(self) -> None:
         self.outage.check("ping")

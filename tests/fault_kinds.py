@@ -30,9 +30,14 @@ class Fault:
         times: at most this often in all.
         each: at most this often to any one message or object.
         conditional: whether it happens to writes on a condition only.
+        where: only where this is part of `<bucket>/<key>`, of `<bucket>/<prefix>` where that is
+            listed, or of the queue's name.
+        after: so many calls that it would happen to are spared first.
     """
 
     calls: AbstractSet[str] = S3 | SQS
+    where: str = ""
+    after: int = 0
     share: float = 1.0
     times: float = math.inf
     each: float = math.inf
@@ -77,6 +82,15 @@ class InternalError(Refusal):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Denied(Refusal):
+    """The credentials don't permit it, or AWS does not know them."""
+
+    status: int = 403
+    code: str = "AccessDenied"
+    says: str = "Access Denied"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Conflict(Refusal):
     """Another write of the same object is under way: "retry the upload", and not "it is there".
 
@@ -102,7 +116,10 @@ class Throttled(Refusal):
 
 @dataclass(frozen=True, kw_only=True)
 class Reset(Fault):
-    """The connection is reset after half of the answer's body; AWS has done what was asked."""
+    """The connection is reset after half of the answer's body; AWS has done what was asked.
+
+    Of an answer without a body, nothing arrives.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +150,13 @@ class Dripping(Fault):
 
     calls: AbstractSet[str] = GET
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost(Fault):
+    """SQS takes messages and loses them, as those are lost that nobody receives in time."""
+
+    calls: AbstractSet[str] = frozenset({"SendMessageBatch"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,31 +214,38 @@ class Injected(Generic[F]):
 
     Attributes:
         count: how often it happened so far.
+        spared: how often it did not, as it was too early.
     """
 
     fault: F
     chance: random.Random
     count: int = 0
+    spared: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _hurt: Counter[str] = field(default_factory=Counter)
     _over: bool = False
 
-    def strikes(self, call: str, about: str = "") -> bool:
+    def strikes(self, call: str, about: str = "", where: str = "") -> bool:
         """Decide whether it happens now, and count it.
 
         Args:
             call: the call's name.
             about: the message or object that it is about.
+            where: the bucket with the object's key, or the queue.
         """
         fault = self.fault
         with self._lock:
             happens = (
                 not self._over
                 and call in fault.calls
+                and fault.where in where
                 and self.count < fault.times
                 and self._hurt[about] < fault.each
                 and self.chance.random() < fault.share
             )
+            if happens and self.spared < fault.after:
+                self.spared += 1
+                return False
             self.count += happens
             self._hurt[about] += happens
             return happens

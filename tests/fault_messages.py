@@ -94,9 +94,11 @@ class Messages:
         now, delivered = time.monotonic(), []
         for message in messages:
             self._learn(message)
-            for duplicate in self._striking(Duplicate, "ReceiveMessage", message["MessageId"]):
+            for duplicate in self._striking(
+                Duplicate, "ReceiveMessage", message["MessageId"], queue
+            ):
                 self._keep(Kept(queue, now + duplicate.after_s, self._second(message), again=True))
-            late = self._striking(Reorder, "ReceiveMessage", message["MessageId"])
+            late = self._striking(Reorder, "ReceiveMessage", message["MessageId"], queue)
             if late:
                 self._keep(Kept(queue, now + late[0].after_s, message, again=False))
             else:
@@ -129,13 +131,13 @@ class Messages:
         known = self._by_receipt.get(receipt)
         about = known.id if known else receipt
         if receipt not in self._dead and known and not known.deleted:
-            for fault in self._striking(Expired, call, about):
+            for fault in self._striking(Expired, call, about, queue):
                 self._dead[receipt] = fault.code
                 self._show(known, queue, ask)
         if receipt in self._dead:
             why = "The receipt handle has expired."
             return {"Code": self._dead[receipt], "Message": why, "SenderFault": True}
-        for refused in self._striking(Refused, call, about):
+        for refused in self._striking(Refused, call, about, queue):
             return {"Code": refused.code, "Message": "Try again.", "SenderFault": False}
         return None
 
@@ -184,12 +186,12 @@ class Messages:
                 self._kept.remove(each)
         return due[:most]
 
-    def _striking(self, kind: type[F], call: str, about: str) -> list[F]:
+    def _striking(self, kind: type[F], call: str, about: str, queue: str) -> list[F]:
         """Return the faults of one kind that happen now."""
         return [
             each.fault
             for each in self.injected
-            if isinstance(each.fault, kind) and each.strikes(call, about)
+            if isinstance(each.fault, kind) and each.strikes(call, about, queue)
         ]
 
     def _any(self, kind: type[Fault]) -> bool:

@@ -18,14 +18,16 @@ import struct
 import sys
 import threading
 import time
+import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
+from hashlib import md5
 from http import HTTPStatus
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
 from fault_kinds import (
@@ -35,6 +37,7 @@ from fault_kinds import (
     Garbled,
     Hold,
     Injected,
+    Lost,
     Refusal,
     Reset,
     Short,
@@ -78,12 +81,24 @@ class Call:
                 return "ListObjectsV2"
             case "HEAD":
                 return f"Head{kind}"
+            case "POST" if urlsplit(self.path).query.startswith("delete"):
+                return "DeleteObjects"
         return ""
 
     @property
     def about(self) -> str:
         """The object it is about, if it is about one."""
         return self._key
+
+    @property
+    def where(self) -> str:
+        """The bucket with the object's key or the prefix that is listed, or the queue."""
+        if self.of_sqs:
+            asked = json.loads(self.body)
+            return str(asked.get("QueueUrl", asked.get("QueueName", ""))).rpartition("/")[2]
+        parts = urlsplit(self.path)
+        prefixes = parse_qs(parts.query).get("prefix", [""])
+        return f"{parts.path.strip('/')}/{prefixes[0]}".lstrip("/").removesuffix("/")
 
     def asking(self, name: str, asked: Json) -> Call:
         """Return a call to SQS like this one, for something else."""
@@ -201,6 +216,9 @@ class FaultProxy:
             if refusal.done:
                 self._pass_on(call)
             return _refusal(call, refusal)
+        if self._striking(Lost, call):
+            entries = json.loads(call.body)["Entries"]
+            return _said({"Successful": [_taken(entry) for entry in entries], "Failed": []})
         return self._pass_on(call)
 
     def deliver(self, call: Call, answer: Answer, handler: _Handler) -> None:
@@ -210,7 +228,8 @@ class FaultProxy:
         if self._striking(Unanswered, call):
             handler.hang_up()
         elif self._striking(Reset, call):
-            handler.send(answer, answer.body[: len(answer.body) // 2])
+            if answer.body:
+                handler.send(answer, answer.body[: len(answer.body) // 2])
             handler.reset()
         elif self._striking(Short, call):
             handler.send(answer, answer.body[: len(answer.body) // 2])
@@ -264,7 +283,7 @@ class FaultProxy:
                 continue
             if each.fault.conditional and "If-None-Match" not in call.headers:
                 continue
-            if each.strikes(call.name, call.about):
+            if each.strikes(call.name, call.about, call.where):
                 return [each.fault]
         return []
 
@@ -375,6 +394,12 @@ def _linger_not(connection: socket.socket) -> None:
 
 def _said(body: Json) -> Answer:
     return Answer(200, [("Content-Type", "application/x-amz-json-1.0")], json.dumps(body).encode())
+
+
+def _taken(entry: Json) -> Json:
+    """Return what SQS says of a message that it took."""
+    digest = md5(entry["MessageBody"].encode(), usedforsecurity=False).hexdigest()
+    return {"Id": entry["Id"], "MessageId": str(uuid.uuid4()), "MD5OfMessageBody": digest}
 
 
 def _refusal(call: Call, refusal: Refusal) -> Answer:

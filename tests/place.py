@@ -1,4 +1,4 @@
-"""Buckets and queues on an emulator, and worker processes that tests start on them."""
+"""Buckets and queues on an emulator, and the processes that tests start on them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from imagefleet_core import keys, stack
+import web_process
+from imagefleet_core import keys, replies, stack
 from imagefleet_core.aws import Aws
+from imagefleet_core.errors import QueueMissing
+from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import JobId, Request, Result, Status, new_batch_id
 from imagefleet_core.settings import Settings
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.store import S3Store
 from system import labels
+from web_process import WebProcess
+from web_tier import result_of
 from worker_tier import PACKAGES
 
 TEMPLATE = Path(__file__).parents[1] / "infra/data.yaml"
@@ -29,10 +35,10 @@ NUMBERS = itertools.count(1)
 
 @dataclass
 class Place:
-    """Buckets and queues of their own, and the workers started on them.
+    """Buckets and queues of their own, and the workers and web processes started on them.
 
     Attributes:
-        endpoint: what the workers take for AWS.
+        endpoint: what the processes take for AWS.
         submitted: the label of each image that was submitted, None where it has to fail.
     """
 
@@ -102,6 +108,66 @@ class Place:
                 process.kill()
             process.wait()
 
+    @contextmanager
+    def web(
+        self, name: str = "web-1", *, endpoint: str = "", **settings: str
+    ) -> Iterator[WebProcess]:
+        """Run a web process until it listens; it is stopped in the end if it still runs then.
+
+        Args:
+            endpoint: what it takes for AWS, if not what the workers do.
+        """
+        environ = {
+            **self.environment,
+            "AWS_ENDPOINT_URL": endpoint or self.endpoint,
+            "IMAGEFLEET_PREFIX": self.settings.prefix,
+            "IMAGEFLEET_PORT": "0",
+            # The tests upload the same photographs again and again, each to be worked on.
+            "IMAGEFLEET_REUSE_RESULTS": "false",
+            **settings,
+        }
+        with web_process.started(self.folder / f"{name}.log", environ) as started:
+            yield started
+
+    def play(self, count: int, *, reply: bool = True) -> list[Request]:
+        """Play the workers until they have worked on `count` images; see `work`."""
+        taken: list[Request] = []
+        while len(taken) < count:
+            taken += self.work(wait_s=5, reply=reply)
+        return taken
+
+    def work(self, *, wait_s: int = 1, reply: bool = True) -> list[Request]:
+        """Play a worker: take up to ten requests, store a result for each and maybe reply.
+
+        What a request is answered `result_of` tells.
+        """
+        taken, told = [], defaultdict(list)
+        messages = self.requests.receive(wait_s=wait_s, visibility_s=60)
+        for request in (each for some in messages for each in decode_requests(some.body)):
+            taken.append(request)
+            result = result_of(request)
+            self.store.put_result(result)
+            if reply and request.reply_to:
+                told[request.reply_to].append(replies.encode(result))
+        for name, results in told.items():
+            with suppress(QueueMissing):  # who asked is gone
+                self.queues.open(name).send(results)
+        self.requests.delete([message.receipt for message in messages])
+        return taken
+
+    def stored(self) -> set[str]:
+        """Return the batches of which there are images."""
+        batches = self.store.batches_from("").ids
+        return {batch for batch in batches if self.store.image_names(batch)}
+
+    def queued(self) -> list[Request]:
+        """Return all requests that wait, taking them off the queue."""
+        taken: list[Request] = []
+        while messages := self.requests.receive(wait_s=0, visibility_s=60):
+            taken += [each for message in messages for each in decode_requests(message.body)]
+            self.requests.delete([message.receipt for message in messages])
+        return taken
+
     def environment_of(self, name: str, settings: dict[str, str]) -> dict[str, str]:
         """Return what a worker finds in its environment."""
         return {
@@ -130,7 +196,7 @@ def place_on(
 
     Args:
         emulator: where they are made, and where the tests look at them.
-        endpoint: what the workers take for AWS, the same unless given.
+        endpoint: what the processes take for AWS, the same unless given.
         max_receives: how often a message is delivered before it is a dead letter.
     """
     environment = {
@@ -141,17 +207,42 @@ def place_on(
         "NO_PROXY": "127.0.0.1",
     }
     settings = Settings(prefix=f"placed-{next(NUMBERS)}")
-    parameters = {"Prefix": settings.prefix, "MaxReceives": str(max_receives)}
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, text in environment.items():
-            patch.setenv(variable, text)
-        aws = Aws()
-        template = TEMPLATE.read_text()
-        stack.apply(aws.cloudformation(), f"{settings.prefix}-data", template, parameters)
+    apply(environment, settings, MaxReceives=str(max_receives))
+    with place_at(environment, folder, settings, endpoint=endpoint) as place:
+        yield place
+
+
+def apply(environment: Mapping[str, str], settings: Settings, **parameters: str) -> None:
+    """Make buckets and queues, as `infra/data.yaml` has them."""
+    with _aws(environment) as aws:
+        name, template = f"{settings.prefix}-data", TEMPLATE.read_text()
+        wanted = {"Prefix": settings.prefix, **parameters}
+        stack.apply(aws.cloudformation(), name, template, wanted)
+
+
+@contextmanager
+def place_at(
+    environment: Mapping[str, str], folder: Path, settings: Settings, *, endpoint: str = ""
+) -> Iterator[Place]:
+    """Look at buckets and queues that there are.
+
+    Args:
+        environment: boto3's variables, which say where they are.
+    """
+    with _aws(environment) as aws:
         s3, sqs = aws.s3(4), aws.sqs(4)
     store = S3Store(s3, input_bucket=settings.input_bucket, results_bucket=settings.results_bucket)
+    seen_at = endpoint or environment["AWS_ENDPOINT_URL"]
     try:
-        yield Place(environment, settings, folder, store, SqsQueues(sqs), endpoint or emulator)
+        yield Place(dict(environment), settings, folder, store, SqsQueues(sqs), seen_at)
     finally:
         s3.close()
         sqs.close()
+
+
+@contextmanager
+def _aws(environment: Mapping[str, str]) -> Iterator[Aws]:
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, text in environment.items():
+            patch.setenv(variable, text)
+        yield Aws()

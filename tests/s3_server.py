@@ -1,4 +1,4 @@
-"""S3 over a real socket: moto answers, every signature is checked, and faults come when told.
+"""S3 and SQS over a real socket: moto answers, every signature is checked, and faults come when told.
 
 What goes through a socket can't be seen by moto's own hooks into boto3; and moto itself takes any
 signature for good.
@@ -7,6 +7,7 @@ signature for good.
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 import ssl
 import struct
@@ -19,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, HTTPHeaders
 from botocore.credentials import Credentials
 from moto.core.models import botocore_stubber
@@ -159,8 +160,9 @@ class Handler(BaseHTTPRequestHandler):
         headers = HTTPHeaders()
         for name, value in self.headers.items():
             headers[name] = value
-        headers.replace_header("Host", f"s3.{REGION}.amazonaws.com")
-        url = f"https://s3.{REGION}.amazonaws.com{self.path}"
+        host = f"{'sqs' if 'x-amz-target' in self.headers else 's3'}.{REGION}.amazonaws.com"
+        headers.replace_header("Host", host)
+        url = f"https://{host}{self.path}"
         request = AWSPreparedRequest(self.command, url, headers, self.body, stream_output=False)
         answered = botocore_stubber.process_request(request)
         assert answered is not None, url
@@ -171,19 +173,20 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def signature_error(method: str, url: str, headers: Any, body: bytes) -> str | None:
-    """Return the code with which S3 refuses a request, as botocore reckons the signature."""
+    """Return the code with which AWS refuses a request, as botocore reckons the signature."""
     _, _, told = headers.get("authorization", "").partition(" ")
     parts = dict(part.strip().split("=", 1) for part in told.split(",") if part)
-    access_key, _, region, _, _ = parts.get("Credential", "////").split("/")
+    access_key, _, region, service, _ = parts.get("Credential", "////").split("/")
     if access_key not in SECRETS:
         return "InvalidAccessKeyId"
-    digest = headers["x-amz-content-sha256"]
-    if digest != "UNSIGNED-PAYLOAD" and digest != hashlib.sha256(body).hexdigest():
+    told = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+    if told != "UNSIGNED-PAYLOAD" and told != hashlib.sha256(body).hexdigest():
         return "XAmzContentSHA256Mismatch"
     names = parts["SignedHeaders"].split(";")
     request = AWSRequest(method, url, {name: headers[name] for name in names}, body)
     request.context["timestamp"] = headers["x-amz-date"]
-    signer = S3SigV4Auth(Credentials(access_key, SECRETS[access_key]), "s3", region)
+    kind = S3SigV4Auth if service == "s3" else SigV4Auth
+    signer = kind(Credentials(access_key, SECRETS[access_key]), service, region)
     to_sign = signer.string_to_sign(request, signer.canonical_request(request))
     right = signer.signature(to_sign, request)
     return None if parts["Signature"] == right else "SignatureDoesNotMatch"
@@ -194,6 +197,12 @@ def error_xml(code: str, message: str) -> bytes:
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>1</RequestId></Error>"
     ).encode()
+
+
+def refuse_action(status: int, code: str, message: str) -> Fault:
+    """Return a fault: SQS refuses what is asked of it."""
+    body = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": message}).encode()
+    return lambda handler: handler.send(status, body)
 
 
 def refuse(status: int, code: str, **headers: str) -> Fault:

@@ -58,11 +58,15 @@ class System:
 
 @contextmanager
 def running(log: Path, *arguments: str, environ: Mapping[str, str]) -> Iterator[System]:
-    """Run `scripts/up` on a free port until it is ready; stop it in the end."""
-    port = free_port()
+    """Run `scripts/up` on a free port until it is ready; stop it in the end.
+
+    Every image is worked on, as the tests upload the same photographs again and again; a test that
+    wants them answered from stored results says so in `environ`.
+    """
+    port, all_new = free_port(), {"IMAGEFLEET_REUSE_RESULTS": "false"}
     command = [sys.executable, "-m", "imagefleet_scripts.up", "--port", str(port), *arguments]
     with log.open("ab") as output:
-        process = subprocess.Popen(command, env={**os.environ, **environ}, stderr=output)
+        process = subprocess.Popen(command, env={**os.environ, **all_new, **environ}, stderr=output)
     system = System(f"http://127.0.0.1:{port}/", process, log)
     try:
         wait_for(

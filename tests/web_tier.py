@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from werkzeug.test import TestResponse
 
+import described
 import fakes
 from imagefleet_core import replies
 from imagefleet_core.jobs import Failure, Prediction, Request, Result
@@ -74,13 +75,17 @@ class Web:
 
     def __init__(self, world: World, **settings: Any) -> None:
         self.world = world
-        self.app = create_app(WebSettings(**settings), world.store, world.queues)
+        # The tests upload the same photographs again and again, each to be worked on.
+        fixed = WebSettings(**{"reuse_results": False} | settings)
+        self.app = create_app(fixed, world.store, world.queues)
         self.services = services.of(self.app)
         self.listen()
 
     def request(self, method: str, path: str, *, buffered: bool = True, **options: Any) -> Answer:
         client = self.app.test_client()
-        return cast(Answer, client.open(path, method=method, buffered=buffered, **options))
+        answer = client.open(path, method=method, buffered=buffered, **options)
+        described.check(self.app, method, path, answer)
+        return cast(Answer, answer)
 
     def get(self, path: str, **options: Any) -> Answer:
         return self.request("GET", path, **options)

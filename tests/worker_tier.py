@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image as Pillow
 
 import fakes
+from clock import Clock
 from imagefleet_core import keys
 from imagefleet_core.jobs import JobId, Prediction, Request, Result, new_batch_id
 from imagefleet_core.telemetry import Report
@@ -35,16 +36,6 @@ REQUESTS, DEAD, TELEMETRY = (
 )
 REPLIES = "imagefleet-replies-of-a-test"
 CURSED = (66, 6, 6)
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Colours:

@@ -94,7 +94,7 @@ class FailedImages:
     def _key(self, result: Result) -> str | None:
         name = self._images(result.job.batch).get(result.job.number)
         if name is None:
-            return self._inbox_key(result)
+            return self._store.image_key(result.job) or self._inbox_key(result)
         return f"{keys.input_key_prefix(result.job)}{name}"
 
     def _inbox_key(self, result: Result) -> str | None:

@@ -19,6 +19,8 @@ import requests
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+# The same photographs are uploaded again and again; each is to be worked on, not remembered.
+WORK = {"Cache-Control": "no-cache"}
 # Seconds to the last result that the original design's own evaluation gives, by concurrent uploads.
 ORIGINAL_S = {1: 72, 10: 132, 50: 210, 100: 360}
 
@@ -75,7 +77,9 @@ def upload(url: str, image: Path, timeout_s: float) -> Answer:
     text = failure = None
     try:
         with image.open("rb") as file:
-            answer = requests.post(url, files={"file": (image.name, file)}, timeout=timeout_s)
+            answer = requests.post(
+                url, files={"file": (image.name, file)}, headers=WORK, timeout=timeout_s
+            )
         if answer.ok:
             text = answer.text.strip()
         else:
@@ -131,8 +135,9 @@ def _counts(text: str) -> list[int]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/load",
-        description="Upload images at once, each waiting for its answer; print a table. Exits with "
-        "1 if one answer is missing, or is a label and not the expected one.",
+        description="Upload images at once, each waiting for its answer; print a table. Each is "
+        "worked on, even if its answer is known. Exits with 1 if one answer is missing, or is a "
+        "label and not the expected one.",
     )
     parser.add_argument(
         "images",

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from browsing import opened
 from conditions import skip_or_fail
+from stage import Stage, set_up
 from system import System, running
 
 # A browser that was only just installed looks for its makers' hosts, and waits for them.
@@ -40,11 +42,20 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture
 def page(browser: Browser, system: System) -> Iterator[Page]:
-    """The page, freshly loaded; whatever its scripts fail on fails the test."""
-    errors: list[str] = []
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(system.url)
+    """The page of the whole system, freshly loaded."""
+    with opened(browser, system.url) as page:
         yield page
-    assert errors == []
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """A web process whose workers and scaler the test plays."""
+    with set_up() as stage:
+        yield stage
+
+
+@pytest.fixture
+def staged(browser: Browser, stage: Stage) -> Iterator[Page]:
+    """Its page, freshly loaded."""
+    with opened(browser, stage.url) as page:
+        yield page

@@ -7,31 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
+from browsing import RESULT_MS, card, choose, expect_done, sideways, uploads
 from client import state
 from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs
 
 pytestmark = pytest.mark.browser
-
-RESULT_MS = 30_000
-
-
-def choose(page: Page, files: list[Path]) -> None:
-    page.get_by_label("Choose pictures").set_input_files(files)
-
-
-def card(page: Page, name: str) -> Locator:
-    return page.get_by_role("article", name=name)
-
-
-def uploads(page: Page) -> Locator:
-    """Return the rows of earlier uploads, newest first."""
-    return page.get_by_role("list", name="Earlier uploads").get_by_role("listitem")
-
-
-def expect_done(page: Page, count: int) -> None:
-    expect(page.locator("#count-done")).to_have_text(str(count), timeout=RESULT_MS)
 
 
 def test_cards_come_back_after_a_reload_with_their_pictures_and_labels(page: Page) -> None:
@@ -131,10 +113,12 @@ def test_an_upload_of_another_browser_can_be_shown(page: Page) -> None:
 def test_a_deleted_upload_is_gone_from_page_and_server(page: Page, system: System) -> None:
     choose(page, [SAMPLES / "chelsea.jpg"])
     expect_done(page, 1)
+    table = uploads(page).first.get_by_role("link", name="Download CSV")
+    before = table.get_attribute("href") or ""
     choose(page, [SAMPLES / "flower.jpg"])
     expect_done(page, 2)
-    csv_url = uploads(page).first.get_by_role("link").get_attribute("href") or ""
-    batch = csv_url.split("/")[-2]
+    expect(table).not_to_have_attribute("href", before)
+    batch = (table.get_attribute("href") or "").split("/")[-2]
 
     # when it is not confirmed, nothing happens
     page.once("dialog", lambda dialog: dialog.dismiss())
@@ -182,5 +166,4 @@ def test_earlier_uploads_fit_a_telephone(page: Page) -> None:
     expect_done(page, 1)
     expect(uploads(page).first).to_be_visible()
 
-    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wider) == 0
+    assert sideways(page) == 0

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from browsing import RESULT_MS, card, choose, expect_done, expect_state
 from imagefleet_web.keys import make
 from system import SAMPLES, System, labels, photographs, running
 
 pytestmark = pytest.mark.browser
 
-RESULT_MS = 30_000
 KEY, LINE = make("alice")
 
 
@@ -36,22 +36,22 @@ def give(page: Page, key: str) -> None:
 
 def test_the_page_asks_for_a_key_and_then_goes_on(page: Page) -> None:
     # given a picture that was chosen before there was a key, and a wrong one
-    page.get_by_label("Choose pictures").set_input_files([SAMPLES / "chelsea.jpg"])
+    choose(page, [SAMPLES / "chelsea.jpg"])
     give(page, "imf_wrong")
     expect(page.get_by_role("alert")).to_contain_text("does not know this key")
 
     give(page, KEY)
 
     # then it is uploaded, and its label arrives
-    card = page.get_by_role("article", name="chelsea.jpg")
-    expect(card).to_have_attribute("data-state", "done", timeout=RESULT_MS)
-    expect(card).to_contain_text(labels()["chelsea.jpg"])
+    chelsea = card(page, "chelsea.jpg")
+    expect_state(chelsea, "done")
+    expect(chelsea).to_contain_text(labels()["chelsea.jpg"])
     expect(page.get_by_label("asks for an API key")).to_be_hidden()
 
     # and after a reload the tab still has it: the picture is there, and its table
     page.reload()
-    expect(card).to_have_attribute("data-state", "done", timeout=RESULT_MS)
-    photograph = card.locator("img")
+    expect_state(chelsea, "done")
+    photograph = chelsea.locator("img")
     expect(photograph).to_have_js_property("naturalWidth", 451)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").first.click()
@@ -68,13 +68,13 @@ def test_the_page_asks_for_a_key_and_then_goes_on(page: Page) -> None:
 def test_only_pictures_that_are_near_are_fetched_with_a_key(page: Page) -> None:
     # given more cards than the window shows, and the page loaded again
     many = 60
-    page.get_by_label("Choose pictures").set_input_files(photographs(many))
+    choose(page, photographs(many))
     give(page, KEY)
-    expect(page.locator("#count-done")).to_have_text(str(many), timeout=2 * RESULT_MS)
+    expect_done(page, many, 2 * RESULT_MS)
     fetched: list[str] = []
     page.on("request", lambda each: fetched.append(each.url) if "/image" in each.url else None)
     page.reload()
-    expect(page.locator("#count-done")).to_have_text(str(many), timeout=RESULT_MS)
+    expect_done(page, many)
     page.wait_for_load_state("networkidle")
     pictures = page.get_by_role("article").locator("img")
     expect(pictures.first).not_to_have_js_property("naturalWidth", 0)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from browsing import card, choose, expect_state, sideways
 from system import SAMPLES, System, running
 
 pytestmark = pytest.mark.browser
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples/photo-quality")
-RESULT_MS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +25,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 def test_a_photograph_shows_its_output_where_guesses_would_be(page: Page) -> None:
-    page.get_by_label("Choose pictures").set_input_files([SAMPLES / "coffee.jpg"])
+    choose(page, [SAMPLES / "coffee.jpg"])
 
-    card = page.get_by_role("article", name="coffee.jpg")
-    expect(card).to_have_attribute("data-state", "done", timeout=RESULT_MS)
-    output = card.get_by_role("group", name="Answer")
+    coffee = card(page, "coffee.jpg")
+    expect_state(coffee, "done")
+    output = coffee.get_by_role("group", name="Answer")
     expect(output).to_be_visible()
     expect(output).to_contain_text("sharpness: ")
-    expect(card.locator("[data-part=guesses]")).to_be_hidden()
+    expect(coffee.locator("[data-part=guesses]")).to_be_hidden()
 
-    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate(wider) == 0
+    assert sideways(page) == 0

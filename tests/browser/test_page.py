@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Page, Response, expect
 
+from browsing import RESULT_MS, card, choose, expect_done, expect_state, sideways
 from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs
 
 pytestmark = pytest.mark.browser
 
-# The first picture may have to wait for a worker to start.
-RESULT_MS = 30_000
 # What a request looks like to the page whose connection ended.
 LOSE_THE_FIRST_ANSWER = """() => {
   const { get } = Object.getOwnPropertyDescriptor(XMLHttpRequest.prototype, "status");
@@ -23,16 +22,6 @@ LOSE_THE_FIRST_ANSWER = """() => {
 }"""
 
 
-def choose(page: Page, files: list[Path]) -> None:
-    """Choose files, as with the button."""
-    page.get_by_label("Choose pictures").set_input_files(files)
-
-
-def card(page: Page, name: str) -> Locator:
-    """Return the card of a picture."""
-    return page.get_by_role("article", name=name)
-
-
 def test_each_chosen_photograph_gets_its_label_and_five_guesses(page: Page) -> None:
     expected = labels()
 
@@ -40,12 +29,12 @@ def test_each_chosen_photograph_gets_its_label_and_five_guesses(page: Page) -> N
 
     for photograph in PHOTOGRAPHS:
         shown = card(page, photograph.name)
-        expect(shown).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+        expect_state(shown, "done")
         expect(shown).to_contain_text(expected[photograph.name])
         guesses = shown.get_by_role("list", name="Best guesses").get_by_role("listitem")
         expect(guesses).to_have_count(5)
         expect(guesses.first.locator(".label")).to_have_text(expected[photograph.name])
-    expect(page.locator("#count-done")).to_have_text(str(len(PHOTOGRAPHS)))
+    expect_done(page, len(PHOTOGRAPHS))
     expect(page.locator("#count-waiting")).to_have_text("0")
 
 
@@ -65,20 +54,8 @@ def test_refused_and_failed_pictures_say_why_and_the_others_go_on(
     )
     expect(card(page, "truncated.jpg").locator("[data-part=reason]")).not_to_be_empty()
     expect(card(page, "truncated.jpg").get_by_role("button", name="Try again")).to_be_visible()
-    expect(card(page, "chelsea.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    expect_state(card(page, "chelsea.jpg"), "done")
     expect(page.locator("#count-failed")).to_have_text("2")
-
-
-def test_a_lost_connection_is_said_and_recovers_by_itself(page: Page) -> None:
-    # given a page that has lost the network
-    page.context.set_offline(True)
-    choose(page, [SAMPLES / "flower.jpg"])
-    expect(page.locator("#notices")).to_contain_text("Connection lost", timeout=RESULT_MS)
-
-    # when it is back
-    page.context.set_offline(False)
-
-    expect(card(page, "flower.jpg")).to_have_attribute("data-state", "done", timeout=60_000)
 
 
 def test_a_picture_whose_answer_was_lost_is_taken_in_once(page: Page) -> None:
@@ -90,7 +67,7 @@ def test_a_picture_whose_answer_was_lost_is_taken_in_once(page: Page) -> None:
     choose(page, [SAMPLES / "coffee.jpg"])
 
     # then the page sends it again, and it is the same batch
-    expect(card(page, "coffee.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    expect_state(card(page, "coffee.jpg"), "done")
     assert [each.headers.get("idempotent-replayed") for each in uploads] == [None, "true"]
     assert len({each.headers["location"] for each in uploads}) == 1
 
@@ -98,7 +75,7 @@ def test_a_picture_whose_answer_was_lost_is_taken_in_once(page: Page) -> None:
 def test_a_hundred_and_more_photographs_are_split_and_all_arrive(page: Page) -> None:
     choose(page, photographs(120))
 
-    expect(page.locator("#count-done")).to_have_text("120", timeout=2 * RESULT_MS)
+    expect_done(page, 120, 2 * RESULT_MS)
 
 
 def test_the_page_needs_no_other_host_and_breaks_no_rule_of_its_own(
@@ -111,7 +88,7 @@ def test_the_page_needs_no_other_host_and_breaks_no_rule_of_its_own(
 
     page.reload()
     choose(page, [SAMPLES / "chelsea.jpg"])
-    expect(card(page, "chelsea.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    expect_state(card(page, "chelsea.jpg"), "done")
 
     assert all(url.startswith((system.url, "blob:")) for url in requested), requested
     assert not [each for each in complaints if "Content Security Policy" in each]
@@ -120,7 +97,6 @@ def test_the_page_needs_no_other_host_and_breaks_no_rule_of_its_own(
 def test_the_page_fits_a_telephone(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     choose(page, [SAMPLES / "chelsea.jpg"])
-    expect(card(page, "chelsea.jpg")).to_have_attribute("data-state", "done", timeout=RESULT_MS)
+    expect_state(card(page, "chelsea.jpg"), "done")
 
-    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wider) == 0
+    assert sideways(page) == 0

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from imagefleet_scripts import emulator
+from place import Place, place_on
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,16 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield started.endpoint
     started.process.terminate()
     started.process.wait(10)
+
+
+@pytest.fixture
+def max_receives() -> int:
+    """How often a message of `place` is delivered before it is a dead letter."""
+    return 5
+
+
+@pytest.fixture
+def place(ministack: str, tmp_path: Path, max_receives: int) -> Iterator[Place]:
+    """Buckets and queues that a test has for itself."""
+    with place_on(ministack, tmp_path, max_receives=max_receives) as made:
+        yield made

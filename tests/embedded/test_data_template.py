@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from imagefleet_core.aws import Aws
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import Request
 from imagefleet_core.settings import Settings
-from imagefleet_core.sqs import SqsQueue
+from imagefleet_core.sqs import SqsQueue, SqsQueues
 from imagefleet_core.stack import StackError, apply
 from imagefleet_scripts import emulator
 
@@ -47,7 +48,7 @@ class Data:
 
     def queue(self, name: str) -> SqsQueue:
         """Open one of the stack's queues."""
-        return SqsQueue(self.aws.sqs(1), name)
+        return SqsQueues(self.aws.sqs(1)).open(name)
 
     def attributes(self, name: str) -> dict[QueueAttributeNameType, str]:
         """Return all that is set on a queue."""
@@ -145,6 +146,21 @@ def test_an_upload_to_the_inbox_becomes_a_request(data: Data) -> None:
     found = data.requests() or data.requests()
 
     assert [request.key for request in found] == ["inbox/Grüne Katze +1.jpg"]
+
+
+def test_pages_of_other_origins_upload_to_the_bucket_only_where_they_are_named(
+    unused: Data,
+) -> None:
+    s3, bucket = unused.aws.s3(1), unused.settings.input_bucket
+    unused.apply()
+    with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+        s3.get_bucket_cors(Bucket=bucket)
+
+    unused.apply(AllowedOrigins="https://pictures.example,http://127.0.0.1:8080")
+
+    (rule,) = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
+    assert rule["AllowedOrigins"] == ["https://pictures.example", "http://127.0.0.1:8080"]
+    assert rule["AllowedMethods"] == ["POST"]
 
 
 def test_only_the_input_bucket_may_send_to_the_requests_queue(data: Data) -> None:

@@ -23,12 +23,14 @@ from botocore.exceptions import (
 
 from fault_kinds import (
     Conflict,
+    Denied,
     Dripping,
     Duplicate,
     Expired,
     Garbled,
     Hold,
     InternalError,
+    Lost,
     Refused,
     Reorder,
     Reset,
@@ -171,13 +173,17 @@ def test_calls_have_their_names(aws: Callers) -> None:
     aws.get("a/b c")
     aws.s3.list_objects_v2(Bucket=aws.name)
     aws.s3.head_bucket(Bucket=aws.name)
+    aws.s3.delete_object(Bucket=aws.name, Key="a/b c")
+    aws.s3.delete_objects(Bucket=aws.name, Delete={"Objects": [{"Key": "a/b c"}]})
     aws.receive()
 
-    assert aws.proxy.calls[-5:] == [
+    assert aws.proxy.calls[-7:] == [
         "PutObject",
         "GetObject",
         "ListObjectsV2",
         "HeadBucket",
+        "DeleteObject",
+        "DeleteObjects",
         "ReceiveMessage",
     ]
 
@@ -214,6 +220,41 @@ def test_sqs_throttles(aws: Callers) -> None:
         with pytest.raises(ClientError) as caught:
             aws.receive()
         assert code(caught) == each
+
+
+def test_credentials_are_denied_what_they_ask_for(aws: Callers) -> None:
+    aws.proxy.inject(Denied(calls={"PutObject"}))
+    aws.proxy.inject(Denied(calls={"ReceiveMessage"}, code="InvalidClientTokenId"))
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        aws.put()
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        aws.receive()
+
+
+def test_a_fault_spares_what_comes_before_it_and_elsewhere(aws: Callers) -> None:
+    slow = aws.proxy.inject(SlowDown(calls={"PutObject"}, where=f"{aws.name}/hurt/", after=2))
+    aws.proxy.inject(Throttled(where="another-queue"))
+
+    for key in ("hurt/1", "hurt/2", "spared"):
+        aws.put(key)
+    with pytest.raises(ClientError, match="SlowDown"):
+        aws.put("hurt/3")
+    aws.put("spared")
+    aws.receive()
+
+    assert (slow.count, slow.spared) == (1, 2)
+
+
+def test_lost_messages_were_taken(aws: Callers) -> None:
+    lost = aws.proxy.inject(Lost(where=aws.name, times=1))
+    entries = [{"Id": "0", "MessageBody": "lost"}, {"Id": "1", "MessageBody": "too"}]
+
+    answer = aws.sqs.send_message_batch(QueueUrl=aws.queue, Entries=entries)
+
+    assert [each["Id"] for each in answer["Successful"]] == ["0", "1"]
+    assert lost.count == 1
+    assert aws.counts() == (0, 0)
 
 
 def test_only_writes_on_a_condition_conflict(aws: Callers) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -11,7 +10,7 @@ import pytest
 import hostile
 from hostile_answers import peak_of
 from imagefleet_core.jobs import JobId, Status
-from place import Place, place_on
+from place import Place
 from system import PHOTOGRAPHS, wait_for
 
 pytestmark = pytest.mark.embedded
@@ -32,12 +31,6 @@ class Memory:
         for process in [self._root, *self._root.children(recursive=True)]:
             self._most[process.pid] = max(peak_of(process.pid), self._most.get(process.pid, 0))
         return sum(self._most.values())
-
-
-@pytest.fixture
-def place(ministack: str, tmp_path: Path) -> Iterator[Place]:
-    with place_on(ministack, tmp_path) as made:
-        yield made
 
 
 def wrong_answers(place: Place, jobs: dict[JobId, str]) -> dict[str, object]:

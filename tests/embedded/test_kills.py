@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ import pytest
 
 import poison
 from client import state, upload
-from imagefleet_core.aws import Aws
 from imagefleet_core.settings import Settings
-from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store
+from place import Place, place_at
 from system import System, labels, photographs, running, wait_for
 
 pytestmark = pytest.mark.embedded
@@ -46,38 +43,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield started
 
 
-@dataclass(frozen=True)
-class Data:
-    """The buckets and queues of the system, to look into past its own processes."""
-
-    store: S3Store
-    queues: SqsQueues
-    settings: Settings
-
-    def finished(self, batches: list[str]) -> int:
-        """Return how many results there are."""
-        return sum(len(self.store.result_numbers(batch)) for batch in batches)
-
-    def drained(self) -> bool:
-        """Return whether nothing is left in any queue."""
-        settings = self.settings
-        names = settings.requests_queue, settings.dead_letter_queue, settings.telemetry_queue
-        return not any(self.queues.open(name).counts().total for name in names)
-
-
 @pytest.fixture(scope="module")
-def data(system: System) -> Iterator[Data]:
-    settings = Settings()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, text in system.scaler().environ().items():
-            if name.startswith("AWS_"):
-                patch.setenv(name, text)
-        aws = Aws()
-        s3, sqs = aws.s3(connections=1), aws.sqs(connections=1)
-    store = S3Store(s3, input_bucket=settings.input_bucket, results_bucket=settings.results_bucket)
-    yield Data(store, SqsQueues(sqs), settings)
-    s3.close()
-    sqs.close()
+def data(system: System) -> Iterator[Place]:
+    """The buckets and queues of the system, to look into past its own processes."""
+    environ = system.scaler().environ()
+    aws = {name: text for name, text in environ.items() if name.startswith("AWS_")}
+    with place_at(aws, system.log.parent, Settings()) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -89,27 +61,27 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_image_is_lost_when_workers_are_killed(
-    system: System, data: Data, killer: Path, rounds: int
+    system: System, data: Place, killer: Path, rounds: int
 ) -> None:
     for seed in range(rounds):
         kill_workers_while_they_work(system, data, killer, seed)
 
 
-def kill_workers_while_they_work(system: System, data: Data, killer: Path, seed: int) -> None:
+def kill_workers_while_they_work(system: System, data: Place, killer: Path, seed: int) -> None:
     """Upload 500 photographs and a poison, kill -9 six workers at random, check every result."""
     chance, began = random.Random(seed), time.monotonic()
     batches = [upload(system.url, [*photographs(3), killer, *photographs(3)])["batch"]]
     batches += [upload(system.url, photographs(IMAGES // BATCHES))["batch"] for _ in range(BATCHES)]
 
     for goal in sorted(chance.sample(range(10, IMAGES * 9 // 10), KILLS)):
-        wait_for(lambda goal=goal: data.finished(batches) >= goal and at_work(system), DONE_S)  # type: ignore[misc]
+        wait_for(lambda goal=goal: finished(data, batches) >= goal and at_work(system), DONE_S)  # type: ignore[misc]
         instant = time.monotonic() + chance.uniform(0, 0.1)
         wait_for(lambda instant=instant: time.monotonic() >= instant, 1)  # type: ignore[misc]
         chance.choice(at_work(system)).kill()
 
     # then every image has its one result, the right one, and only the poison has failed
     total = IMAGES + 7
-    wait_for(lambda: data.finished(batches) == total, DONE_S)
+    wait_for(lambda: finished(data, batches) == total, DONE_S)
     jobs = [job for batch in batches for job in state(system.url, batch)["jobs"]]
     expected = labels()
     assert len({job["id"] for job in jobs}) == len(jobs) == total
@@ -119,7 +91,7 @@ def kill_workers_while_they_work(system: System, data: Data, killer: Path, seed:
     assert not wrong
 
     # and nothing is left behind
-    wait_for(data.drained, DONE_S)
+    wait_for(lambda: drained(data), DONE_S)
     log.info("round %d: %d kills, %.1f s", seed, KILLS, time.monotonic() - began)
 
 
@@ -132,6 +104,18 @@ def at_work(system: System) -> list[psutil.Process]:
             if worker.environ().get("IMAGEFLEET_WORKER_ID") in ready:
                 found.append(worker)
     return found
+
+
+def finished(data: Place, batches: list[str]) -> int:
+    """Return how many results there are."""
+    return sum(len(data.store.result_numbers(batch)) for batch in batches)
+
+
+def drained(data: Place) -> bool:
+    """Return whether nothing is left in any queue."""
+    telemetry = data.queues.open(data.settings.telemetry_queue)
+    queues = data.requests, data.dead_letters, telemetry
+    return not any(queue.counts().total for queue in queues)
 
 
 def label(job: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from PIL import Image
 from client import state, upload
 from imagefleet_core import replies
 from imagefleet_core.jobs import Failure, JobId, Result
-from place import Place, place_on
+from place import Place
 from system import PHOTOGRAPHS, SAMPLES, running, wait_for
 from worker_tier import PACKAGES
 
@@ -48,9 +47,8 @@ class Talkative:
 
 
 @pytest.fixture
-def place(ministack: str, tmp_path: Path) -> Iterator[Place]:
-    with place_on(ministack, tmp_path, max_receives=2) as made:
-        yield made
+def max_receives() -> int:
+    return 2
 
 
 def results(place: Place, jobs: list[JobId]) -> dict[str, Result]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from imagefleet_core.jobs import JobId, Status
 from imagefleet_scripts import redrive
 from imagefleet_web.hub import Hub
 from imagefleet_web.janitor import Janitor
-from place import Place, place_on
+from place import Place
 from system import PHOTOGRAPHS, wait_for
 
 pytestmark = pytest.mark.embedded
@@ -20,12 +17,16 @@ RESULTS_S = 60
 
 
 @pytest.fixture
-def place(ministack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    with place_on(ministack, tmp_path, max_receives=1) as made:
-        for variable, text in made.environment.items():
-            monkeypatch.setenv(variable, text)
-        monkeypatch.setenv("IMAGEFLEET_PREFIX", made.settings.prefix)
-        yield made
+def max_receives() -> int:
+    return 1
+
+
+@pytest.fixture(autouse=True)
+def chosen(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the environment name the place, as it does for whoever calls the script."""
+    for variable, text in place.environment.items():
+        monkeypatch.setenv(variable, text)
+    monkeypatch.setenv("IMAGEFLEET_PREFIX", place.settings.prefix)
 
 
 def bury(place: Place) -> None:

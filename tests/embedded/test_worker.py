@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.embedded
 
 RESULTS_S = 60
 EXIT_S = 40
-
-
-@pytest.fixture
-def place(ministack: str, tmp_path: Path) -> Iterator[Place]:
-    with place_on(ministack, tmp_path) as made:
-        yield made
 
 
 def test_photographs_get_their_labels_and_whoever_asked_is_told(place: Place) -> None:

@@ -58,23 +58,37 @@ class Aws:
     Args:
         session: region and credentials; boto3's own search for them unless given.
         attempts: how often a call is tried, the first time included.
+        silent_s: how long a call may be silent, but for long polls; a while unless given.
     """
 
     def __init__(
-        self, session: boto3.Session | None = None, *, attempts: int = MAX_ATTEMPTS
+        self,
+        session: boto3.Session | None = None,
+        *,
+        attempts: int = MAX_ATTEMPTS,
+        silent_s: float = S3_READ_TIMEOUT_S,
     ) -> None:
         self._session = session or boto3.Session()
         self._attempts = attempts
+        self._silent_s = silent_s
 
     def s3(self, connections: int) -> S3Client:
         """Return an S3 client that holds up to `connections` connections open."""
+        # Some regions' forms boto3 would sign the old way, which no bucket since 2020 takes.
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingAWSSDK.html
+        config = self._config(self._silent_s, connections).merge(Config(signature_version="s3v4"))
         with _connecting("S3"):
-            return self._session.client("s3", config=self._config(S3_READ_TIMEOUT_S, connections))
+            return self._session.client("s3", config=config)
 
-    def sqs(self, connections: int) -> SQSClient:
-        """Return an SQS client that holds up to `connections` connections open."""
+    def sqs(self, connections: int, *, polling: bool = True) -> SQSClient:
+        """Return an SQS client that holds up to `connections` connections open.
+
+        Args:
+            polling: whether it is for long polls too, which are silent for longer.
+        """
+        silent_s = SQS_READ_TIMEOUT_S if polling else self._silent_s
         with _connecting("SQS"):
-            return self._session.client("sqs", config=self._config(SQS_READ_TIMEOUT_S, connections))
+            return self._session.client("sqs", config=self._config(silent_s, connections))
 
     def cloudformation(self) -> CloudFormationClient:
         """Return a CloudFormation client."""

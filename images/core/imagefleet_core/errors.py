@@ -41,3 +41,8 @@ class DecodeError(ImagefleetError):
     def __init__(self, reason: str, data: object) -> None:
         super().__init__(reason)
         self.data = data
+
+    @property
+    def excerpt(self) -> str:
+        """How the data begins, for a line of the log."""
+        return str(self.data)[:500]

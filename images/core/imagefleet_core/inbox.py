@@ -1,5 +1,8 @@
 """Requests from either source: our own messages, and S3's events for uploads to `inbox/`.
 
+An upload with a form of ours has its job in its key. That of any other upload is derived from the
+event. Either way an event that comes twice is one job.
+
 Event structure and the URL-encoded keys:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
@@ -15,7 +18,7 @@ from uuid import UUID
 from imagefleet_core.errors import DecodeError
 from imagefleet_core.fields import Fields
 from imagefleet_core.jobs import JobId, Request
-from imagefleet_core.keys import INBOX, clean_name
+from imagefleet_core.keys import INBOX, clean_name, parse_inbox_key
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,6 +48,9 @@ def _from_record(record: Fields) -> Request:
     uploaded_at = record.time("eventTime")
     if uploaded_at < _EPOCH:  # a UUIDv7 counts from there
         raise DecodeError("field 'eventTime' must be after 1970", record.data)
+    if asked := parse_inbox_key(key):
+        job, name = asked
+        return Request(job, key, clean_name(name), None, uploaded_at)
     # With the time these tell two uploads to one key apart; the event itself may come twice.
     identity = f"{key}\n{s3.optional_text('sequencer')}\n{s3.optional_text('eTag')}"
     return Request(

@@ -131,6 +131,7 @@ class Result:
         model: name and version of what worked on it, `efficientnet-lite0@1`; empty if nothing did.
         worker: the worker (or other process) that wrote the result.
         output: the JSON object that an image function of the user's own answered with.
+        reused_from: the job whose answer this is, where nothing worked on the image itself.
     """
 
     job: JobId
@@ -143,6 +144,7 @@ class Result:
     started_at: datetime
     finished_at: datetime
     output: Mapping[str, Any] | None = field(default=None, hash=False)
+    reused_from: JobId | None = None
 
     @property
     def status(self) -> Status:
@@ -177,6 +179,7 @@ class Result:
                 "submitted_at": fields.format_time(self.submitted_at),
                 "started_at": fields.format_time(self.started_at),
                 "finished_at": fields.format_time(self.finished_at),
+                **({"reused_from": str(self.reused_from)} if self.reused_from else {}),
             }
         )
 
@@ -193,7 +196,7 @@ class Result:
         top = tuple(
             Prediction(each.text("label"), each.number("score")) for each in found.objects("top")
         )
-        output = found.optional_mapping("output")
+        output, reused_from = found.optional_mapping("output"), found.optional_text("reused_from")
         if (bool(top), output is not None, error is not None).count(True) != 1:
             raise DecodeError("a result has either predictions, an output or an error", found.data)
         return cls(
@@ -207,4 +210,5 @@ class Result:
             started_at=found.time("started_at"),
             finished_at=found.time("finished_at"),
             output=output,
+            reused_from=JobId.parse(reused_from) if reused_from else None,
         )

@@ -11,12 +11,29 @@ from imagefleet_core.jobs import JobId
 INBOX = "inbox/"
 # Of its own, so that a rule of the bucket can forget what lies under it.
 NOTES = "idempotency/"
+# What the scaler tells of the fleet, in the results bucket.
+FLEET_REPORT = "fleet/state.json"
+# Callbacks that are to be sent, and what clients used of their quotas; each with its own rule, too.
+CALLBACKS = "callbacks/"
+USAGE = "usage/"
+# Which jobs had the answers to which images.
+ANSWERS = "answers/"
 MAX_NAME_BYTES = 200
 
+# What most names are like: nothing of them needs cleaning, and to see that takes a tenth of it.
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,100}\.[A-Za-z0-9]{1,10}")
 # S3's "safe characters", less those that URLs or shells give a meaning.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_INPUT_KEY = re.compile(r"[^/]+/(\d{4,9})-(.+)", re.ASCII)
+# ASCII that URLs, shells or forms give a meaning; S3 fills variables in, "${…}", in a form's fields.
+_UNSAFE_IN_FORM = re.compile(r"[^A-Za-z0-9 ._\x80-\U0010ffff-]+")
+_INPUT_KEY = re.compile(r"(?:inbox/)?[^/]+/(\d{4,9})-([^/]+)", re.ASCII)
+# A UUIDv7 (RFC 9562, section 5.7) and a number from 1, each as we write them.
+_INBOX_KEY = re.compile(
+    r"inbox/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
+    r"/((?!0000)\d{4})-([^/]+)",
+    re.ASCII,
+)
 _RESULT_KEY = re.compile(r"[^/]+/(\d{4,9})\.json", re.ASCII)
 
 
@@ -25,12 +42,15 @@ def clean_name(name: str) -> str:
 
     At most `MAX_NAME_BYTES` of UTF-8, so that a message stays under 1 KiB.
     """
+    if _PLAIN.fullmatch(name):
+        return name
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(char for char in name if unicodedata.category(char)[0] != "C").strip()
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix[:16]
     while len((stem + suffix).encode()) > MAX_NAME_BYTES:
         stem = stem[:-1]
-    return (stem + suffix) or "image"
+    cleaned = stem + suffix
+    return "image" if cleaned in {"", ".", ".."} else cleaned
 
 
 def safe_name(name: str) -> str:
@@ -54,6 +74,34 @@ def input_key_prefix(job: JobId) -> str:
     return f"{batch_prefix(job.batch)}{job.number:04}-"
 
 
+def inbox_prefix(batch: str) -> str:
+    """Return the prefix of the images of one batch that clients upload to the bucket themselves."""
+    return f"{INBOX}{batch}/"
+
+
+def inbox_key(job: JobId, name: str) -> str:
+    """Return where an image lies that a client uploads itself: `inbox/<batch>/<number>-<name>`.
+
+    S3 tells a worker this key and nothing else of it, so the name stays as whole as it may.
+    """
+    return f"{inbox_key_prefix(job)}{form_name(name)}"
+
+
+def inbox_key_prefix(job: JobId) -> str:
+    """Return what such an image's key begins with, whatever the file's name."""
+    return f"{inbox_prefix(job.batch)}{job.number:04}-"
+
+
+def form_name(name: str) -> str:
+    """Return `name` without what is special in ASCII; letters of any script stay."""
+    return _UNSAFE_IN_FORM.sub("-", clean_name(name)).strip() or "image"
+
+
+def awaited_key(batch: str) -> str:
+    """Return where it is noted, in the results bucket, what clients are to upload of a batch."""
+    return f"{batch_prefix(batch)}awaited"
+
+
 def result_key(job: JobId) -> str:
     """Return where a result lies: `<batch>/<number>.json`."""
     return f"{job.batch}/{job.number:04}.json"
@@ -69,10 +117,36 @@ def note_key(digest: str) -> str:
     return f"{NOTES}{digest}"
 
 
+def callback_key(batch: str) -> str:
+    """Return where the note on a batch's callback lies, in the results bucket."""
+    return f"{CALLBACKS}{batch}"
+
+
+def usage_key(day: str, digest: str) -> str:
+    """Return where the note on what a client used on a day lies, in the results bucket."""
+    return f"{USAGE}{day}/{digest}"
+
+
+def answers_key(milliseconds: int, process: str) -> str:
+    """Return where it is noted what a process learned of answers, newer ones first.
+
+    Args:
+        milliseconds: since 1970.
+        process: tells apart what several note at once.
+    """
+    return f"{ANSWERS}{(1 << 48) - milliseconds:012x}-{process}"
+
+
 def parse_input_key(key: str) -> tuple[int, str] | None:
-    """Return the number and safe name in an input key, or None for any other key."""
+    """Return the number and name in an input key, of the inbox or not, or None for any other."""
     match = _INPUT_KEY.fullmatch(key)
     return (int(match[1]), match[2]) if match else None
+
+
+def parse_inbox_key(key: str) -> tuple[JobId, str] | None:
+    """Return the job and file name in a key made by `inbox_key`, or None for any other key."""
+    match = _INBOX_KEY.fullmatch(key)
+    return (JobId(match[1], int(match[2])), match[3]) if match else None
 
 
 def parse_result_key(key: str) -> int | None:

@@ -10,14 +10,17 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from imagefleet_core.actions import Actions
 from imagefleet_core.aws import error_code, explained
 from imagefleet_core.errors import QueueMissing, Unavailable
 from imagefleet_core.queues import BATCH, MAX_WAIT_S, Counts, Message
+from imagefleet_core.sharing import Shared
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -41,30 +44,42 @@ _PAUSE_S = 0.2
 
 
 class SqsQueue:
-    """One queue on SQS.
+    """One queue on SQS; safe to share between threads, which then share calls that send.
 
     Args:
         pause: waits for so many seconds before refused entries are tried again.
+        polling: what receives, as that may be silent for longer than other calls; the same unless
+            given.
     """
 
     def __init__(
-        self, sqs: SQSClient, name: str, pause: Callable[[float], object] = time.sleep
+        self,
+        sqs: Actions,
+        name: str,
+        pause: Callable[[float], object] = time.sleep,
+        *,
+        polling: Actions | None = None,
     ) -> None:
         self.name = name
         self._sqs = sqs
+        self._polling = polling or sqs
         self._pause = pause
         self._known_url: str | None = None
+        self._send_shared = Shared(self._send_some, BATCH)
 
     def send(self, bodies: Sequence[str]) -> None:
         """Send all of `bodies`; on `Unavailable` some of them may have been sent."""
         for some in _tens(bodies):
-            entries = [{"Id": str(i), "MessageBody": body} for i, body in enumerate(some)]
-            self._batch("sending to", self._sqs.send_message_batch, entries, final=frozenset())
+            if len(some) < BATCH:
+                self._send_shared(some)
+            elif refused := next(filter(None, self._send_some(some)), None):
+                raise refused
 
     def receive(self, *, wait_s: int, visibility_s: int, at_most: int = BATCH) -> list[Message]:
         """Return up to `at_most` messages, waiting up to `wait_s` (at most 20) for the first."""
         with self._calling("receiving from"):
-            answer = self._sqs.receive_message(
+            answer = self._polling.call(
+                "ReceiveMessage",
                 QueueUrl=self._url(),
                 MaxNumberOfMessages=at_most,
                 WaitTimeSeconds=min(wait_s, MAX_WAIT_S),
@@ -85,13 +100,13 @@ class SqsQueue:
 
     def delete(self, receipts: Iterable[str]) -> list[str]:
         """Delete deliveries; return the receipts that are lost: expired, or never valid."""
-        return self._each("deleting from", self._sqs.delete_message_batch, receipts, {})
+        return self._each("deleting from", "DeleteMessageBatch", receipts, {})
 
     def change_visibility(self, receipts: Iterable[str], visibility_s: int) -> list[str]:
         """Hide deliveries for `visibility_s` from now; return the receipts that are lost."""
         return self._each(
             "changing visibility in",
-            self._sqs.change_message_visibility_batch,
+            "ChangeMessageVisibilityBatch",
             receipts,
             {"VisibilityTimeout": visibility_s},
         )
@@ -99,7 +114,8 @@ class SqsQueue:
     def counts(self) -> Counts:
         """Return how many messages the queue holds."""
         with self._calling("counting"):
-            answer = self._sqs.get_queue_attributes(
+            answer = self._sqs.call(
+                "GetQueueAttributes",
                 QueueUrl=self._url(),
                 AttributeNames=[
                     "ApproximateNumberOfMessages",
@@ -113,8 +129,14 @@ class SqsQueue:
             delayed=int(answer["ApproximateNumberOfMessagesDelayed"]),
         )
 
+    def _send_some(self, bodies: list[str]) -> list[Unavailable | None]:
+        """Send up to ten; return for each why it was refused, None for those that were sent."""
+        entries = [{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies)]
+        refused = self._batch("sending to", "SendMessageBatch", entries, final=frozenset())
+        return [refused.passing.get(entry["Id"]) for entry in entries]
+
     def _each(
-        self, doing: str, call: Callable[..., Any], receipts: Iterable[str], extra: dict[str, int]
+        self, doing: str, action: str, receipts: Iterable[str], extra: dict[str, int]
     ) -> list[str]:
         """Make a call for deliveries; return the receipts that are lost."""
         lost = []
@@ -122,40 +144,36 @@ class SqsQueue:
             entries = [
                 {"Id": str(i), "ReceiptHandle": receipt, **extra} for i, receipt in enumerate(some)
             ]
-            lost += [some[int(i)] for i in self._batch(doing, call, entries, final=_LOST)]
+            refused = self._batch(doing, action, entries, final=_LOST)
+            if refused.passing:
+                raise next(iter(refused.passing.values()))
+            lost += [some[int(i)] for i in refused.final]
         return lost
 
     def _batch(
-        self,
-        doing: str,
-        call: Callable[..., Any],
-        entries: list[dict[str, Any]],
-        *,
-        final: frozenset[str],
-    ) -> list[str]:
-        """Make a batch call, again for entries that were refused with a code not in `final`.
-
-        Returns:
-            The ids of the entries that were refused for good.
-        """
-        refused: list[str] = []
+        self, doing: str, action: str, entries: list[dict[str, Any]], *, final: frozenset[str]
+    ) -> _Refused:
+        """Make a batch call, again for entries that were refused with a code not in `final`."""
+        refused = _Refused([], {})
         for tried in range(_TRIES):
             if tried:
                 self._pause(random.random() * _PAUSE_S * 2 ** (tried - 1))  # noqa: S311  # no secret
             with self._calling(doing):
-                failed = call(QueueUrl=self._url(), Entries=entries).get("Failed", [])
-            passing = {each["Id"]: each for each in failed if each["Code"] not in final}
-            refused += [each["Id"] for each in failed if each["Id"] not in passing]
+                answer = self._sqs.call(action, QueueUrl=self._url(), Entries=entries)
+            failed = {each["Id"]: each for each in answer.get("Failed", ())}
+            passing = {i: each for i, each in failed.items() if each["Code"] not in final}
+            refused.final.extend(failed.keys() - passing.keys())
             entries = [entry for entry in entries if entry["Id"] in passing]
             if not entries:
                 return refused
-        first = next(iter(passing.values()))
-        reason = first.get("Message") or first["Code"]
-        raise Unavailable(f"{doing} {self.name}: {len(entries)} messages refused: {reason}")
+        told = f"{doing} {self.name}: {len(entries)} messages refused"
+        for i, each in passing.items():
+            refused.passing[i] = Unavailable(f"{told}: {each.get('Message') or each['Code']}")
+        return refused
 
     def _url(self) -> str:
         if self._known_url is None:
-            self._known_url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
+            self._known_url = str(self._sqs.call("GetQueueUrl", QueueName=self.name)["QueueUrl"])
         return self._known_url
 
     @contextmanager
@@ -164,15 +182,35 @@ class SqsQueue:
             yield
 
 
-class SqsQueues:
-    """All queues of one account on SQS."""
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Entries of a batch that were refused, by their ids.
 
-    def __init__(self, sqs: SQSClient) -> None:
+    Attributes:
+        final: those that no further try would have helped.
+        passing: the others, which were tried again, and why they were refused at last.
+    """
+
+    final: list[str]
+    passing: dict[str, Unavailable]
+
+
+class SqsQueues:
+    """All queues of one account on SQS.
+
+    Args:
+        polling: what receives; the same client unless given.
+    """
+
+    def __init__(self, sqs: SQSClient, *, polling: SQSClient | None = None) -> None:
         self._sqs = sqs
+        self._actions = Actions(sqs)
+        self._polling = Actions(polling) if polling else None
+        self._listed: dict[str, str] = {}
 
     def open(self, name: str) -> SqsQueue:
         """Return the queue called `name`; its absence shows at the first call."""
-        return SqsQueue(self._sqs, name)
+        return SqsQueue(self._actions, name, polling=self._polling)
 
     def create(self, name: str, *, retention_s: int, tags: dict[str, str]) -> SqsQueue:
         """Make a queue, or open the one that is there."""
@@ -208,10 +246,12 @@ class SqsQueues:
         """Return the names of all queues that start with `prefix`."""
         pages = self._sqs.get_paginator("list_queues").paginate(QueueNamePrefix=prefix)
         with explained(f"listing queues called {prefix}…"):
-            return [url.rsplit("/", 1)[-1] for page in pages for url in page.get("QueueUrls", ())]
+            urls = [url for page in pages for url in page.get("QueueUrls", ())]
+        self._listed = {url.rsplit("/", 1)[-1]: url for url in urls}  # and their URLs are known
+        return list(self._listed)
 
     def _url(self, name: str) -> str:
-        return self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
+        return self._listed.get(name) or self._sqs.get_queue_url(QueueName=name)["QueueUrl"]
 
 
 def _tens(items: Sequence[str]) -> Iterator[list[str]]:

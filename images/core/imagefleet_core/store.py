@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from typing import IO, TYPE_CHECKING, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from imagefleet_core import keys
 from imagefleet_core.aws import error_code, explained
@@ -75,6 +75,32 @@ class Note:
     age_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ResultList:
+    """What there is of a batch beside its images.
+
+    Attributes:
+        numbers: of its images that have a result.
+        awaited: whether it is noted what clients are to upload of it (see `keys.awaited_key`).
+    """
+
+    numbers: set[int]
+    awaited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form with which a client uploads one image to the bucket itself.
+
+    Attributes:
+        url: where it is posted to.
+        fields: what is sent with it, before the file.
+    """
+
+    url: str
+    fields: dict[str, str]
+
+
 class Store(Protocol):
     """Images and results. Every method raises `Unavailable` when the store does not answer."""
 
@@ -92,8 +118,16 @@ class Store(Protocol):
                 it is told `max_bytes`.
         """
 
+    def upload_form(self, key: str, content_type: str, *, max_bytes: int, life_s: int) -> Form:
+        """Return a form that uploads one image under `key`, for so many seconds; makes no call.
+
+        Args:
+            content_type: the one it must be sent with.
+            max_bytes: what S3 takes at most; an empty file it refuses as well.
+        """
+
     def image_key(self, job: JobId) -> str | None:
-        """Return where a job's uploaded image lies, or None if it does not under its batch."""
+        """Return where a job's image lies, or None; a client may have put it into the inbox."""
 
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
         """Return up to `at_most` bytes of an image from byte `start`; raises `ObjectMissing`."""
@@ -114,6 +148,12 @@ class Store(Protocol):
 
     def image_names(self, batch: str) -> dict[int, str]:
         """Return the safe file names of a batch's images by their numbers."""
+
+    def inbox_numbers(self, batch: str) -> set[int]:
+        """Return the numbers of a batch's images that clients uploaded themselves."""
+
+    def list_results(self, batch: str) -> ResultList:
+        """Return what there is of a batch beside its images; raises `BatchDeleted`."""
 
     def result_numbers(self, batch: str) -> set[int]:
         """Return the numbers of a batch's images that have a result; raises `BatchDeleted`."""
@@ -142,6 +182,12 @@ class Store(Protocol):
             replacing: the version of the note that it takes the place of, which must still be
                 there; where none is given, no note may be.
         """
+
+    def delete_note(self, key: str) -> None:
+        """Forget a note; one that is not there is no error."""
+
+    def note_keys(self, prefix: str, after: str = "", at_most: int = 1000) -> list[str]:
+        """Return the keys of the first notes under a prefix and after a key, up to a thousand."""
 
     def ping(self) -> None:
         """Return if both buckets answer."""
@@ -187,13 +233,30 @@ class S3Store:
             raise ObjectTooLarge(f"at most {max_bytes:,} bytes are accepted")
         return data
 
+    def upload_form(self, key: str, content_type: str, *, max_bytes: int, life_s: int) -> Form:
+        """Return a form that uploads one image under `key`, for so many seconds; makes no call."""
+        kind = {"Content-Type": content_type}
+        with explained("signing a form"):
+            try:
+                form = self._s3.generate_presigned_post(
+                    self._input,
+                    key,
+                    Fields=dict(kind),
+                    Conditions=[kind, ["content-length-range", 1, max_bytes]],
+                    ExpiresIn=life_s,
+                )
+            except AttributeError as error:  # of None, which botocore has for its credentials
+                raise NoCredentialsError from error
+        return Form(form["url"], form["fields"])
+
     def image_key(self, job: JobId) -> str | None:
-        """Return where a job's uploaded image lies, or None if it does not under its batch."""
+        """Return where a job's image lies, or None; a client may have put it into the inbox."""
         with explained(f"looking for the image of {job}"):
-            page = self._s3.list_objects_v2(
-                Bucket=self._input, Prefix=keys.input_key_prefix(job), MaxKeys=1
-            )
-        return next((found["Key"] for found in page.get("Contents", ())), None)
+            for prefix in (keys.input_key_prefix(job), keys.inbox_key_prefix(job)):
+                page = self._s3.list_objects_v2(Bucket=self._input, Prefix=prefix, MaxKeys=1)
+                for found in page.get("Contents", ()):
+                    return found["Key"]
+        return None
 
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
         """Return up to `at_most` bytes of an image from byte `start`; raises `ObjectMissing`."""
@@ -240,15 +303,25 @@ class S3Store:
 
     def image_names(self, batch: str) -> dict[int, str]:
         """Return the safe file names of a batch's images by their numbers."""
-        found = (keys.parse_input_key(key) for key in self._list(self._input, batch))
-        return dict(numbered for numbered in found if numbered)
+        listed = self._list(self._input, keys.batch_prefix(batch))
+        return dict(found for found in map(keys.parse_input_key, listed) if found)
+
+    def inbox_numbers(self, batch: str) -> set[int]:
+        """Return the numbers of a batch's images that clients uploaded themselves."""
+        listed = self._list(self._input, keys.inbox_prefix(batch))
+        return {found[0] for found in map(keys.parse_input_key, listed) if found}
+
+    def list_results(self, batch: str) -> ResultList:
+        """Return what there is of a batch beside its images; raises `BatchDeleted`."""
+        found = set(self._list(self._results, keys.batch_prefix(batch)))
+        if keys.deletion_key(batch) in found:
+            raise BatchDeleted(f"the batch {batch} was deleted")
+        numbers = {number for number in map(keys.parse_result_key, found) if number is not None}
+        return ResultList(numbers, keys.awaited_key(batch) in found)
 
     def result_numbers(self, batch: str) -> set[int]:
         """Return the numbers of a batch's images that have a result; raises `BatchDeleted`."""
-        found = set(self._list(self._results, batch))
-        if keys.deletion_key(batch) in found:
-            raise BatchDeleted(f"the batch {batch} was deleted")
-        return {number for number in map(keys.parse_result_key, found) if number is not None}
+        return self.list_results(batch).numbers
 
     def batches_from(self, start: str) -> BatchPage:
         """Return the first batches, about a thousand, whose ids sort after `start`."""
@@ -261,14 +334,19 @@ class S3Store:
 
     def delete_batch(self, batch: str) -> bool:
         """Forget the images and results of a batch for good; return whether it was ever there."""
-        mark, buckets = keys.deletion_key(batch), (self._input, self._results)
-        if not any(key for bucket in buckets for key in self._list(bucket, batch)):
+        mark, prefix = keys.deletion_key(batch), keys.batch_prefix(batch)
+        places = [
+            (self._results, prefix),
+            (self._input, prefix),
+            (self._input, keys.inbox_prefix(batch)),
+        ]
+        if not any(key for place in places for key in self._list(*place)):
             return False
         with explained(f"deleting batch {batch}"):
             # First, so that nothing is told of what is left if the rest fails.
             self._objects.put(self._results, mark, b"", "text/plain")
-        for bucket in buckets:
-            found = [key for key in self._list(bucket, batch) if key != mark]
+        for bucket, where in places:
+            found = [key for key in self._list(bucket, where) if key != mark]
             for i in range(0, len(found), _DELETED_AT_ONCE):
                 self._delete(bucket, found[i : i + _DELETED_AT_ONCE])
         return True
@@ -305,6 +383,19 @@ class S3Store:
         # It may be there from this very call: a try whose answer was lost did its work.
         note = self.read_note(key)
         return note.version if note and note.body == body else None
+
+    def delete_note(self, key: str) -> None:
+        """Forget a note; one that is not there is no error."""
+        with explained(f"deleting {key}"):
+            self._s3.delete_object(Bucket=self._results, Key=key)
+
+    def note_keys(self, prefix: str, after: str = "", at_most: int = 1000) -> list[str]:
+        """Return the keys of the first notes under a prefix and after a key, up to a thousand."""
+        with explained(f"listing {prefix}"):
+            page = self._s3.list_objects_v2(
+                Bucket=self._results, Prefix=prefix, StartAfter=after, MaxKeys=at_most
+            )
+        return [found["Key"] for found in page.get("Contents", ())]
 
     def ping(self) -> None:
         """Return if both buckets answer."""
@@ -349,10 +440,10 @@ class S3Store:
         for error in answer.get("Errors", ()):
             raise Unavailable(f"deleting {error['Key']}: {error['Code']}: {error['Message']}")
 
-    def _list(self, bucket: str, batch: str) -> Iterator[str]:
+    def _list(self, bucket: str, prefix: str) -> Iterator[str]:
         pages = self._s3.get_paginator("list_objects_v2")
-        with explained(f"listing batch {batch}"):
-            for page in pages.paginate(Bucket=bucket, Prefix=keys.batch_prefix(batch)):
+        with explained(f"listing {prefix}"):
+            for page in pages.paginate(Bucket=bucket, Prefix=prefix):
                 for found in page.get("Contents", ()):
                     yield found["Key"]
 

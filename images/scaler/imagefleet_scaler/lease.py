@@ -75,7 +75,10 @@ class Lease:
                 self._look_at = now + LOOK_S
                 self._look(now)
         except ImagefleetError as error:
-            self._say("the lease can't be renewed or taken", reason=str(error))
+            self._say(
+                "nobody knows which scaler acts: the lease can't be renewed or taken",
+                reason=str(error),
+            )
         if self._version and not self.is_held:
             self._version = ""
         return self.is_held
@@ -111,7 +114,10 @@ class Lease:
         """Log what is new; of a trouble that lasts only its first reason."""
         said = f"{event} {facts}"
         if said != self._said:
-            log.info(event, **facts, **({"reason": reason} if reason else {}))
+            if reason:
+                log.warning(event, reason=reason, **facts)
+            else:
+                log.info(event, **facts)
         self._said = said
 
 

@@ -74,6 +74,24 @@ class ScalerSettings(Settings):
     heartbeat_file: str = setting(
         "", "file touched while all is well, one in the temporary folder unless given"
     )
+    metrics_port: int = setting(
+        0, "where Prometheus finds the scaler's metrics, 0 for nowhere", at_least=0, at_most=65535
+    )
+    metrics_host: str = setting(
+        "127.0.0.1", "the address to tell metrics at, workers too; 0.0.0.0 inside a container"
+    )
+    worker_metrics_port: int = setting(
+        0,
+        "where Prometheus finds each worker's metrics, 0 for nowhere; not for processes",
+        at_least=0,
+        at_most=65535,
+    )
+    worker_usd_per_hour: float = setting(
+        0,
+        "US dollars a worker costs an hour, 0 for no cost to be told",
+        at_least=0,
+        at_most=10_000,
+    )
     worker_idle_exit_s: float = setting(
         600, "seconds after which an idle worker ends itself, 0 for never", at_least=0
     )

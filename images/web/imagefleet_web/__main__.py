@@ -22,8 +22,12 @@ from imagefleet_web.settings import WebSettings
 
 log = structlog.get_logger()
 
-# Beside the pool: the replies, the dead letters, the looks, the upkeep, a readiness check.
-OWN_CONNECTIONS = 5
+# Beside the pool: the looks, the upkeep, the undoing, a readiness check...
+OWN_CONNECTIONS = 4
+# ...and those who wait for replies and dead letters.
+POLLS = 2
+# With time-outs as short as a client's patience needs them; SDKs try as often unless told.
+AWS_ATTEMPTS = 3
 
 
 def main() -> int:
@@ -62,14 +66,15 @@ def give_up(reason: str) -> int:
 
 def connect(config: WebSettings) -> Flask:
     """Return the app over AWS, or whatever `AWS_ENDPOINT_URL` names; makes no call yet."""
-    aws = Aws()
+    aws = Aws(attempts=AWS_ATTEMPTS, silent_s=config.aws_timeout_s)
     connections = config.aws_connections + OWN_CONNECTIONS
     store = S3Store(
         aws.s3(connections),
         input_bucket=config.input_bucket,
         results_bucket=config.results_bucket,
     )
-    return create_app(config, store, SqsQueues(aws.sqs(connections)))
+    queues = SqsQueues(aws.sqs(connections, polling=False), polling=aws.sqs(POLLS))
+    return create_app(config, store, queues)
 
 
 def allow_open_files(needed: int) -> None:

@@ -17,8 +17,16 @@ from imagefleet_web import images, owners, problems, results, services
 from imagefleet_web.ids import made_at
 from imagefleet_web.problems import Problem
 
-# The page shows nothing but a form for the key until it has one.
-OPEN = {"health.healthz", "health.readyz", "page.index", "static"}
+# The page shows nothing but a form for the key until it has one, and the API's description is the
+# same for all.
+OPEN = {
+    "docs.openapi",
+    "docs.readable",
+    "health.healthz",
+    "health.readyz",
+    "page.index",
+    "static",
+}
 
 
 def install(app: Flask) -> None:

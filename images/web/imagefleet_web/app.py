@@ -7,8 +7,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
-from imagefleet_web import access, access_log, headers, problems, services
-from imagefleet_web.blueprints import batches, health, jobs, page, plain, results, upload
+from imagefleet_web import access, access_log, headers, problems, request_metrics, services
+from imagefleet_web.blueprints import (
+    batches,
+    docs,
+    fleet,
+    health,
+    jobs,
+    metrics,
+    page,
+    plain,
+    results,
+    upload,
+    uploads,
+    usage,
+)
 from imagefleet_web.settings import WebSettings
 
 
@@ -21,8 +34,21 @@ def create_app(settings: WebSettings, store: Store, queues: Queues) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider
     services.attach(app, services.build(settings, store, queues))
-    for module in (access_log, headers, problems, access):
+    for module in (access_log, request_metrics, headers, problems, access):
         module.install(app)
-    for module in (page, plain, upload, jobs, batches, results, health):
+    for module in (
+        page,
+        plain,
+        upload,
+        uploads,
+        jobs,
+        batches,
+        results,
+        health,
+        metrics,
+        docs,
+        fleet,
+        usage,
+    ):
         app.register_blueprint(module.bp)
     return app

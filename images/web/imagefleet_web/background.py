@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from threading import Event, Thread
 
@@ -16,6 +17,8 @@ Turn = Callable[[], float]
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
+# What lasts is told that often, so that it does not hide what else there is to read.
+TELL_AGAIN_S = 600.0
 
 
 class Background:
@@ -35,20 +38,46 @@ class Background:
         self._stopping.set()
 
     def _repeat(self, name: str, turn: Turn) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s, trouble = FIRST_PAUSE_S, _Trouble(name)
         while not self._stopping.is_set():
             try:
                 rest_s = turn()
+                trouble.over()
                 pause_s = FIRST_PAUSE_S
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # it is told, and tried again
                 if self._stopping.is_set():
                     return  # what it needs is being taken down
-                log.warning(
-                    "turn failed",
-                    turn=name,
-                    reason=str(error),
-                    again_in_s=pause_s,
-                    exc_info=not isinstance(error, ImagefleetError),
-                )
+                trouble.goes_on(error)
                 rest_s, pause_s = pause_s, min(pause_s * 2, LONGEST_PAUSE_S)
             self._stopping.wait(rest_s)
+
+
+class _Trouble:
+    """Tells of a turn that fails: when that begins, now and then while it lasts, and its end."""
+
+    def __init__(self, turn: str) -> None:
+        self._turn = turn
+        self._kind: type[Exception] | None = None
+        self._since = 0.0
+        self._tell_at = 0.0
+
+    def goes_on(self, error: Exception) -> None:
+        """Tell of a failure, unless one of its kind was told lately."""
+        now = time.monotonic()
+        if self._kind is None:
+            self._since = now
+        if self._kind is not type(error):
+            self._kind, self._tell_at = type(error), now
+        if now < self._tell_at:
+            return
+        self._tell_at = now + TELL_AGAIN_S
+        foreseen = isinstance(error, ImagefleetError)
+        log.warning("turn failed", turn=self._turn, reason=str(error), exc_info=not foreseen)
+
+    def over(self) -> None:
+        """Tell that the turn works again, if it did not."""
+        if self._kind is not None:
+            log.info(
+                "turn works again", turn=self._turn, after_s=round(time.monotonic() - self._since)
+            )
+            self._kind = None

@@ -24,14 +24,24 @@ FORGOTTEN_S = 60.0
 
 
 class Backlog:
-    """The backlog of the requests queue."""
+    """The backlog of the requests queue.
+
+    Args:
+        told: hears of it whenever it was asked.
+    """
 
     def __init__(
-        self, requests: Queue, pool: Executor, *, clock: Callable[[], float] = time.monotonic
+        self,
+        requests: Queue,
+        pool: Executor,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        told: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._requests = requests
         self._pool = pool
         self._clock = clock
+        self._told = told
         self._asking = Lock()
         self._images: int | None = None
         self._known_at = float("-inf")
@@ -52,6 +62,7 @@ class Backlog:
         try:
             self._images = self._requests.counts().visible
             self._known_at = self._clock()
+            self._told(self._images)
         except ImagefleetError as error:
             log.info("backlog not known", reason=str(error))
         finally:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
@@ -22,9 +21,12 @@ from imagefleet_core import fields, keys
 from imagefleet_core.errors import DecodeError, Unavailable
 from imagefleet_core.store import Note, Store
 from imagefleet_web import problems
+from imagefleet_web.calls import Calls
 from imagefleet_web.problems import Problem
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 # How long a key counts; the results bucket forgets it a day later at the latest.
 KEPT_S = 24 * 3600.0
@@ -154,37 +156,37 @@ class Claim(Unclaimed):
     def give_up(self) -> bool:
         """Let the next one begin anew at once; return whether the batch's images may be deleted.
 
-        They may not where another process goes on with the batch, or could.
+        They may not where another process goes on with the batch. May be asked again and again,
+        and calls the store in the caller's own thread.
+
+        Raises:
+            Unavailable: the store does not answer, so another process could.
         """
-        try:
-            note = self._claims.read(self._key)
-            record = Record.decode(note.body) if note else None
-            if note is None or record is None or record.batch != self.batch:
-                return True
-            if record.holder != self._record.holder:
-                return False
-            given_up = replace(record, stage=Stage.GIVEN_UP)
-            return self._claims.write(self._key, given_up, note.version) is not None
-        except Unavailable as error:
-            log.warning("claim left behind", batch=self.batch, reason=str(error))
+        note = self._claims.read(self._key)
+        record = Record.decode(note.body) if note else None
+        if note is None or record is None or record.batch != self.batch:
+            return True
+        if record.holder != self._record.holder:
             return False
+        given_up = replace(record, stage=Stage.GIVEN_UP)
+        return self._claims.write(self._key, given_up, note.version) is not None
 
     def _move(self, stage: Stage) -> None:
         self._record = replace(self._record, stage=stage, leftovers=())
-        version = self._claims.write(self._key, self._record, self._version)
+        version = self._claims.call(self._claims.write, self._key, self._record, self._version)
         if version is None:
             raise Ousted
         self._version = version
 
 
 class Claims:
-    """Gives out claims; every call to the store goes through one bounded pool.
+    """Gives out claims, through one bounded pool of calls to the store.
 
     Args:
         dead_after_s: who got nowhere with a claim for so long is taken for dead.
     """
 
-    def __init__(self, store: Store, pool: Executor, *, dead_after_s: float) -> None:
+    def __init__(self, store: Store, pool: Calls, *, dead_after_s: float) -> None:
         self._store = store
         self._pool = pool
         self._dead_after_s = dead_after_s
@@ -208,24 +210,24 @@ class Claims:
             record = self._next(fresh, note) if note else fresh
             if note and record.stage is Stage.ACCEPTED:
                 return Claim(self, where, record, note.version)
-            version = self.write(where, record, note.version if note else "")
+            version = self.call(self.write, where, record, note.version if note else "")
             if version is not None:
                 return Claim(self, where, record, version)
-            note = self.read(where)  # another one was faster, which does not go on for long
+            note = self.call(
+                self.read, where
+            )  # another one was faster, which does not go on for long
 
     def read(self, key: str) -> Note | None:
         """Return a claim's note."""
-        note: Note | None = self._call(self._store.read_note, key)
-        return note
+        return self._store.read_note(key)
 
     def write(self, key: str, record: Record, replacing: str = "") -> str | None:
         """Write a claim's note and return its version, or None where it is another's by now."""
-        version: str | None = self._call(self._store.write_note, key, record.encode(), replacing)
-        return version
+        return self._store.write_note(key, record.encode(), replacing)
 
     def clear(self, batch: str) -> None:
         """Clear away a batch that was never queued."""
-        if self._call(self._store.delete_batch, batch):
+        if self.call(self._store.delete_batch, batch):
             log.info("left-over images removed", left_over=batch)
 
     def _next(self, fresh: Record, note: Note) -> Record:
@@ -235,7 +237,7 @@ class Claims:
         if not expired and found.fingerprint != fresh.fingerprint:
             raise Problem(
                 problems.IDEMPOTENCY_KEY_REUSED,
-                "This Idempotency-Key came with other files before. "
+                "This Idempotency-Key came with other files, or another callback_url, before. "
                 "Send these with a key of their own.",
             )
         match found.stage:
@@ -249,5 +251,6 @@ class Claims:
                 return replace(found, holder=fresh.holder)
         return replace(fresh, leftovers=(*found.leftovers, found.batch))
 
-    def _call(self, call: Callable[..., Any], *args: Any) -> Any:
-        return self._pool.submit(call, *args).result()
+    def call(self, call: Callable[..., T], *args: Any) -> T:
+        """Return what a call to the store returns that waits for its turn."""
+        return self._pool.here(call, *args)

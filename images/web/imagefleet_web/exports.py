@@ -6,8 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from imagefleet_web import shapes
+from imagefleet_web.objects import Job
 from imagefleet_web.results import Standing
 
 COLUMNS = (
@@ -44,14 +46,14 @@ def lines(pieces: Iterable[Standing]) -> Iterator[str]:
         yield "".join(f"{json.dumps(job, ensure_ascii=False)}\n" for job in shapes.jobs(piece))
 
 
-def _row(job: shapes.Json) -> list[str | float | None]:
-    error = job["error"] or {"code": None, "message": None}
-    output = None if job["output"] is None else shapes.answer(job)
-    values = job | {
+def _row(job: Job) -> list[str | float | None]:
+    error = job["error"]
+    values: dict[str, Any] = {
+        **job,
         "job": job["id"],
-        "output": output,
-        "error_code": error["code"],
-        "error_message": error["message"],
+        "output": None if job["output"] is None else shapes.answer(job),
+        "error_code": error and error["code"],
+        "error_message": error and error["message"],
     }
     return [_harmless(values[column]) for column in COLUMNS]
 

@@ -25,8 +25,10 @@ def install(app: Flask) -> None:
 
 
 def _add(response: Response) -> Response:
+    there = {name.lower() for name, _ in response.headers}
     for name, value in SECURITY.items():
-        response.headers.setdefault(name, value)  # an image has a stricter policy of its own
+        if name.lower() not in there:  # an image has a stricter policy of its own
+            response.headers.add(name, value)
     if request.endpoint != "static":  # those have an ETag
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Lock
 from types import TracebackType
@@ -25,7 +25,17 @@ class Hub:
         self._lock = Lock()
         self._recent = Recent(remembered)
         self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+        self._listeners: list[Callable[[Result], None]] = []
+        self._watch_listeners: list[Callable[[], None]] = []
         self._closed = False
+
+    def attend(self, listener: Callable[[Result], None]) -> None:
+        """Tell a listener, who must be quick, of every result that is published from now on."""
+        self._listeners.append(listener)
+
+    def attend_watches(self, listener: Callable[[], None]) -> None:
+        """Tell a listener, who must be quick, whenever somebody begins to wait."""
+        self._watch_listeners.append(listener)
 
     def publish(self, result: Result) -> None:
         """Tell a result to those who wait for it; telling it twice is harmless."""
@@ -34,6 +44,14 @@ class Hub:
             if known is not None and known.status is Status.DONE:  # as in the store, it stays
                 result = known
             self._recent.put(result)
+            for watch in self._watches.get(result.job.batch, ()):
+                watch.tell(result)
+        for listener in self._listeners:
+            listener(result)
+
+    def tell(self, result: Result) -> None:
+        """Tell a result to those who wait for it, of which nothing is remembered."""
+        with self._lock:
             for watch in self._watches.get(result.job.batch, ()):
                 watch.tell(result)
 
@@ -65,6 +83,15 @@ class Hub:
                 for batch, watches in self._watches.items()
             }
 
+    def waits_for(self, job: JobId) -> bool:
+        """Whether anybody waits for a job's result."""
+        with self._lock:
+            return any(job.number in watch.missing for watch in self._watches.get(job.batch, ()))
+
+    def is_waited_at(self) -> bool:
+        """Whether anybody waits for a result."""
+        return bool(self._watches)
+
     def close(self) -> None:
         """Let everybody go who waits, now and from now on."""
         with self._lock:
@@ -82,6 +109,8 @@ class Hub:
             for number in list(watch.missing):
                 if result := self._recent.get(JobId(watch.batch, number)):
                     watch.tell(result)
+        for listener in self._watch_listeners:
+            listener()
 
     def remove(self, watch: Watch) -> None:
         """Tell a watch no more."""

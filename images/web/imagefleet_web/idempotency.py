@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import BinaryIO
 
 from flask import Response, after_this_request, request
 
@@ -20,7 +19,6 @@ from imagefleet_web.results import Results, Standing
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 
-_CHUNK_BYTES = 256 * 1024
 _KEY = re.compile(r"[ -~]{1,255}")
 
 
@@ -35,15 +33,15 @@ def asked_key() -> str | None:
     return key
 
 
-def fingerprint(files: Sequence[ReceivedFile], upload: Upload) -> str:
-    """Return a hash of an upload: names, sizes, contents, and which files became jobs.
+def fingerprint(files: Sequence[ReceivedFile], upload: Upload, callback_url: str = "") -> str:
+    """Return a hash of an upload: names, sizes, contents, which files became jobs, the callback.
 
-    The last of these as other limits may number the jobs in another way. Of a file that is too
-    large only what was kept of it counts, and its size.
+    Which became jobs, as other limits may number them in another way. Of a file that is too large
+    only what was kept of it counts, and its size.
     """
-    whole = hashlib.sha256()
+    whole = hashlib.sha256(f"{callback_url}\n".encode() if callback_url else b"")
     for file, judged in zip(files, upload.files, strict=True):
-        content, taken = _hash(file.body.open()), isinstance(judged, Taken)
+        content, taken = file.body.sha256.hex(), isinstance(judged, Taken)
         whole.update(f"{file.name}\0{file.body.size}\0{content}\0{taken}\n".encode())
     return whole.hexdigest()
 
@@ -59,13 +57,6 @@ def standing_of(upload: Upload, results: Results) -> Standing:
         after_this_request(_mark)
         results.catch_up(standing)
     return standing
-
-
-def _hash(body: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while data := body.read(_CHUNK_BYTES):
-        digest.update(data)
-    return digest.hexdigest()
 
 
 def _mark(response: Response) -> Response:

@@ -6,6 +6,7 @@ image ended its worker each time, or failed with it. Any number of processes may
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -16,10 +17,13 @@ from imagefleet_core.jobs import Failure, Request, Result
 from imagefleet_core.queues import MAX_WAIT_S, Message, Queues
 from imagefleet_core.store import Store
 from imagefleet_web.hub import Hub
+from imagefleet_web.ways import Heard, Way, nobody
 
 log = structlog.get_logger()
 
 VISIBILITY_S = 60
+# How often to look at least, though nobody is there who could be told.
+QUIET_S = 300.0
 
 WORKER_CRASHED = Failure(
     "worker_crashed",
@@ -28,16 +32,32 @@ WORKER_CRASHED = Failure(
 
 
 class Janitor:
-    """Empties the dead-letter queue; `turn` takes what is there. For one thread."""
+    """Empties the dead-letter queue; `turn` takes what is there. For one thread.
+
+    Args:
+        wait: waits for up to so many seconds until there is somebody to tell.
+        heard: told of the results that are given.
+    """
 
     def __init__(
-        self, queues: Queues, store: Store, hub: Hub, *, dead_letters: str, process: str
+        self,
+        queues: Queues,
+        store: Store,
+        hub: Hub,
+        *,
+        dead_letters: str,
+        process: str,
+        wait: Callable[[float], object] = lambda _: True,
+        heard: Heard = nobody,
     ) -> None:
         self._queues = queues
         self._dead_letters = queues.open(dead_letters)
         self._store = store
         self._hub = hub
         self._process = process
+        self._wait = wait
+        self._heard = heard
+        self._more_likely = True
 
     def turn(self) -> float:
         """Fail the images of the dead letters that arrive; return seconds until the next turn.
@@ -45,7 +65,10 @@ class Janitor:
         Raises:
             Unavailable: some letters could not be answered. They come again, the others are gone.
         """
+        if not self._more_likely:
+            self._wait(QUIET_S)
         letters = self._dead_letters.receive(wait_s=MAX_WAIT_S, visibility_s=VISIBILITY_S)
+        self._more_likely = bool(letters)
         kept = sum(not self._answered(letter) for letter in letters)
         if kept:
             raise Unavailable(f"{kept} of {len(letters)} dead letters are left for later")
@@ -81,6 +104,7 @@ class Janitor:
         )
         if self._store.put_result(result):
             log.warning("image given up", job=str(request.job), key=request.key)
+            self._heard(result, Way.DEAD_LETTER)
             self._tell(result, request.reply_to)
 
     def _tell(self, result: Result, reply_to: str | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagefleet_core.jobs import JobId
+from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.keys import input_key
 from imagefleet_web import problems, shapes
 from imagefleet_web.limits import Limits
@@ -40,11 +40,13 @@ class Upload:
 
     Attributes:
         replayed: whether they were accepted before, with an earlier request.
+        answered: the results of those that needed no work.
     """
 
     batch: str
     files: tuple[Taken | Refused, ...]
     replayed: bool = False
+    answered: tuple[Result, ...] = ()
 
     @property
     def taken(self) -> list[Taken]:
@@ -58,7 +60,8 @@ class Upload:
 
     def standing(self) -> Standing:
         """Return where its jobs stand at first."""
-        return Standing(self.batch, {one.job.number: one.name for one in self.taken})
+        names = {one.job.number: one.name for one in self.taken}
+        return Standing(self.batch, names, {each.job.number: each for each in self.answered})
 
 
 def judge(batch: str, files: Sequence[ReceivedFile], limits: Limits) -> Upload:

@@ -15,7 +15,8 @@ from imagefleet_web.ids import made_at
 log = structlog.get_logger()
 
 TAG = "imagefleet-alive"
-DEAD_AFTER_S = 600.0
+# Several times as long as those that live are silent.
+DEAD_AFTER_S = 1200.0
 
 
 def alive(now: float) -> dict[str, str]:
@@ -23,12 +24,15 @@ def alive(now: float) -> dict[str, str]:
     return {TAG: str(int(now))}
 
 
-def remove(queues: Queues, prefix: str, *, now: float) -> None:
-    """Remove the queues called `<prefix><UUIDv7>` whose processes have long been silent."""
+def remove(queues: Queues, prefix: str, *, but: str = "", now: float) -> None:
+    """Remove the queues called `<prefix><UUIDv7>`, but one, whose processes have long been silent.
+
+    That one is of the process itself.
+    """
     for name in queues.names(prefix):
         made = made_at(name.removeprefix(prefix))
-        if made is None:
-            continue  # not one of ours
+        if made is None or name == but:
+            continue  # not one of ours, or not a left-over one
         try:
             seen = _seen(queues.tags(name), made.timestamp())
         except QueueMissing:

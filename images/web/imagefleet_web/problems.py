@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from flask import Flask, Response, request
@@ -14,9 +14,11 @@ from werkzeug.exceptions import HTTPException
 
 from imagefleet_core.errors import BatchDeleted, ImagefleetError, QueueMissing, Unavailable
 from imagefleet_web.negotiation import wants_text
+from imagefleet_web.objects import ProblemDocument
 
 log = structlog.get_logger()
 
+MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 
 
@@ -35,19 +37,29 @@ BAD_ID = Kind("bad_id", 400, "Not an id")
 BAD_WAIT = Kind("bad_wait", 400, "Not a time to wait")
 BAD_LIMIT = Kind("bad_limit", 400, "Not a number of batches")
 BAD_CURSOR = Kind("bad_cursor", 400, "Not a cursor")
+BAD_FILES = Kind("bad_files", 400, "Not a list of files")
+BAD_CALLBACK_URL = Kind("bad_callback_url", 400, "Not a URL to call back")
+NO_CALLBACKS = Kind("no_callbacks", 400, "No callbacks are sent")
 BAD_IDEMPOTENCY_KEY = Kind("bad_idempotency_key", 400, "Not an idempotency key")
+MALFORMED_REQUEST = Kind("malformed_request", 400, "Not a request")
 UNAUTHORIZED = Kind("unauthorized", 401, "A key is needed")
 NOT_FOUND = Kind("not_found", 404, "Not found")
 NO_IMAGE = Kind("no_image", 404, "No image here")
+TOO_SLOW = Kind("too_slow", 408, "The request came too slowly")
 UPLOAD_IN_PROGRESS = Kind("upload_in_progress", 409, "The upload is under way")
 DELETED = Kind("deleted", 410, "The batch was deleted")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, "Wrong method")
 TOO_MANY_FILES = Kind("too_many_files", 413, "Too many files")
 REQUEST_TOO_LARGE = Kind("request_too_large", 413, "The request is too large")
+URI_TOO_LONG = Kind("uri_too_long", 414, "The URL is too long")
 UNSUPPORTED_BODY = Kind("unsupported_body", 415, "Not an upload")
+EXPECTATION_FAILED = Kind("expectation_failed", 417, "Nothing else can be expected")
 IDEMPOTENCY_KEY_REUSED = Kind("idempotency_key_reused", 422, "The key is of another upload")
 TOO_MANY_REQUESTS = Kind("too_many_requests", 429, "Too much from one client")
+QUOTA_EXCEEDED = Kind("quota_exceeded", 429, "The quota is used up")
+HEADERS_TOO_LARGE = Kind("headers_too_large", 431, "The headers are too large")
 INTERNAL = Kind("internal", 500, "Something went wrong here")
+UNSUPPORTED_CODING = Kind("unsupported_coding", 501, "Not a transfer coding of ours")
 UNAVAILABLE = Kind("unavailable", 503, "The service is not available")
 BUSY = Kind("busy", 503, "The service is busy")
 OVERLOADED = Kind("overloaded", 503, "Too many images wait")
@@ -81,6 +93,19 @@ class Problem(ImagefleetError):
         self.kind = kind
         self.headers = headers or {}
         self.more = more
+
+
+def document(problem: Problem) -> ProblemDocument:
+    """Return a problem as a document of RFC 9457."""
+    kind = problem.kind
+    told: ProblemDocument = {
+        "type": f"urn:imagefleet:problem:{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": str(problem),
+        "code": kind.code,
+    }
+    return cast(ProblemDocument, told | problem.more)
 
 
 def install(app: Flask) -> None:
@@ -132,16 +157,8 @@ def _answer(problem: Problem) -> Response:
     if wants_text():
         response = Response(f"{detail}\n", kind.status, mimetype="text/plain")
     else:
-        document = {
-            "type": f"urn:imagefleet:problem:{kind.code}",
-            "title": kind.title,
-            "status": kind.status,
-            "detail": detail,
-            "code": kind.code,
-            **problem.more,
-        }
-        body = json.dumps(document, ensure_ascii=False)
-        response = Response(body, kind.status, mimetype="application/problem+json")
+        body = json.dumps(document(problem), ensure_ascii=False)
+        response = Response(body, kind.status, mimetype=MEDIA_TYPE)
     response.headers.update(problem.headers)
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" not in problem.headers:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)

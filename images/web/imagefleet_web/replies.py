@@ -1,13 +1,15 @@
 """This process's own replies queue: made, kept alive, read, removed at exit.
 
 Each process has one, so none takes another's replies. A reply is the result itself, or tells that
-it is in the store, and is only a hint: losing one costs time and nothing else.
+it is in the store, and is only a hint: losing one costs time and nothing else. So nobody listens
+while there is nobody to tell.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -18,6 +20,8 @@ from imagefleet_core.queues import MAX_WAIT_S, Message, Queues
 from imagefleet_web import leftovers
 from imagefleet_web.hub import Hub
 from imagefleet_web.results import Results
+from imagefleet_web.siblings import Siblings
+from imagefleet_web.ways import Heard, Way, nobody
 
 log = structlog.get_logger()
 
@@ -25,11 +29,22 @@ log = structlog.get_logger()
 RETENTION_S = 300
 # Long enough to publish ten; one that comes twice does no harm.
 VISIBILITY_S = 30
-KEEP_EVERY_S = 60.0
+# Well within what others take for a sign of life.
+KEEP_EVERY_S = 240.0
+CLEAN_EVERY = 4
+# How long to wait at once until there is somebody to tell; what wakes that thread can't be missed.
+PARKED_S = 60.0
 
 
 class Replies:
-    """The queue called `name`; `listen` and `keep` are turns of one thread each."""
+    """The queue called `name`; `turn` and `keep` are turns of one thread each.
+
+    Args:
+        wait: waits for up to so many seconds until there is somebody to tell; returns whether.
+        siblings: told of the replies that come, and listened to by a thread of its own, `overhear`.
+        heard: told of the results that replies bring.
+        dropped: told why a reply is thrown away.
+    """
 
     def __init__(
         self,
@@ -40,6 +55,10 @@ class Replies:
         prefix: str,
         name: str,
         clock: Callable[[], float] = time.time,
+        wait: Callable[[float], bool] = lambda _: True,
+        siblings: Siblings | None = None,
+        heard: Heard = nobody,
+        dropped: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._queues = queues
         self._queue = queues.open(name)
@@ -48,7 +67,16 @@ class Replies:
         self._prefix = prefix
         self.name = name
         self._clock = clock
+        self._wait = wait
+        self._siblings = siblings or Siblings()
+        self._heard = heard
+        self._dropped = dropped
         self._removed = False
+        self._kept = 0
+
+    def turn(self) -> float:
+        """Listen once there is somebody to tell; return seconds until the next turn."""
+        return self.listen() if self._wait(PARKED_S) else 0
 
     def listen(self) -> float:
         """Publish the replies that arrive, waiting for the first; return seconds until next."""
@@ -57,14 +85,30 @@ class Replies:
         except QueueMissing:
             self._make()
             return 0
-        told = [self._read(message) for message in messages]
-        for reply in told:
+        told = [(message.body, self._read(message)) for message in messages]
+        self._siblings.tell([body for body, reply in told if reply is not None])
+        for _, reply in told:
             if isinstance(reply, Result):
                 self._hub.publish(reply)
-        if stored := [reply for reply in told if isinstance(reply, JobId)]:
-            self._results.fetch(stored)
+                self._heard(reply, Way.REPLY)
+        if stored := [reply for _, reply in told if isinstance(reply, JobId)]:
+            self._results.fetch(stored, self._heard)
         if messages:
             self._queue.delete([message.receipt for message in messages])
+        return 0
+
+    def overhear(self) -> float:
+        """Publish replies that another process got; return seconds until the next turn.
+
+        Of those that only tell where the result is, it gets those that somebody waits for here.
+        """
+        for body in self._siblings.hear() or ():
+            with suppress(DecodeError):  # which the other one told of
+                reply = replies.decode(body)
+                if isinstance(reply, Result):
+                    self._hub.publish(reply)
+                elif self._hub.waits_for(reply):
+                    self._results.fetch([reply])
         return 0
 
     def keep(self) -> float:
@@ -73,7 +117,9 @@ class Replies:
             self._queues.tag(self.name, leftovers.alive(self._clock()))
         except QueueMissing:
             self._make()
-        leftovers.remove(self._queues, self._prefix, now=self._clock())
+        if self._kept % CLEAN_EVERY == 0:
+            leftovers.remove(self._queues, self._prefix, but=self.name, now=self._clock())
+        self._kept += 1
         return KEEP_EVERY_S
 
     def remove(self) -> None:
@@ -88,7 +134,8 @@ class Replies:
         try:
             return replies.decode(message.body)
         except DecodeError as error:
-            log.warning("reply can't be read", reason=str(error), data=error.data)
+            log.warning("reply can't be read", reason=str(error), data=error.excerpt)
+            self._dropped("unreadable")
             return None
 
     def _make(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 
@@ -15,8 +16,11 @@ from imagefleet_core.errors import BatchDeleted, DecodeError
 from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.store import Store
 from imagefleet_web import problems
+from imagefleet_web.awaited import Arrivals, Expected, not_uploaded
 from imagefleet_web.hub import Hub
+from imagefleet_web.presence import LOOK_S, Gone, never
 from imagefleet_web.problems import Problem
+from imagefleet_web.ways import Heard, Way, nobody
 
 log = structlog.get_logger()
 
@@ -31,11 +35,13 @@ class Standing:
     Attributes:
         names: file names by number, for all the jobs in question.
         results: what is known of them so far, by number.
+        uploads: until when the images can be uploaded that are awaited still, by number.
     """
 
     batch: str
     names: dict[int, str]
     results: dict[int, Result] = field(default_factory=dict)
+    uploads: dict[int, datetime] = field(default_factory=dict)
 
     @property
     def pending(self) -> list[int]:
@@ -46,6 +52,15 @@ class Standing:
         """Take in the result of one of the jobs."""
         self.results[result.job.number] = result
 
+    def expect(self, expected: Expected) -> None:
+        """Take in which of the images are awaited, or did not come."""
+        for number in expected.absent & self.names.keys():
+            if expected.over:
+                job = JobId(self.batch, number)
+                self.add(not_uploaded(job, expected.names[number], expected.until))
+            else:
+                self.uploads[number] = expected.until
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -55,13 +70,28 @@ class Counts:
     finished: int
 
 
-class Results:
-    """Answers questions about jobs; every call to the store goes through one bounded pool."""
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the store lists of a batch: names, as far as they are known, and who has a result."""
 
-    def __init__(self, hub: Hub, store: Store, pool: Executor) -> None:
+    names: dict[int, str]
+    finished: set[int]
+    expected: Expected | None
+
+
+class Results:
+    """Answers questions about jobs; every call to the store goes through one bounded pool.
+
+    Args:
+        heard: told of the results that replies and looks lead to.
+    """
+
+    def __init__(self, hub: Hub, store: Store, pool: Executor, *, heard: Heard = nobody) -> None:
         self._hub = hub
         self._store = store
+        self._arrivals = Arrivals(store)
         self._pool = pool
+        self._heard = heard
 
     def of_job(self, job: JobId) -> Standing:
         """Return where one job stands.
@@ -77,10 +107,14 @@ class Results:
         if result:
             return Standing(job.batch, {job.number: result.name}, {job.number: result})
         key = self._pool.submit(self._store.image_key, job).result()
-        named = keys.parse_input_key(key) if key else None
-        if named is None:
+        if named := keys.parse_input_key(key) if key else None:
+            return Standing(job.batch, {job.number: named[1]})
+        expected = self._pool.submit(self._arrivals.expected, job.batch, set()).result()
+        if expected is None or job.number not in expected.names:
             raise no_job(job)
-        return Standing(job.batch, {job.number: named[1]})
+        standing = Standing(job.batch, {job.number: expected.names[job.number]})
+        standing.expect(expected)
+        return standing
 
     def of_batch(self, batch: str) -> Standing:
         """Return where all jobs of a batch stand.
@@ -89,8 +123,8 @@ class Results:
             Problem: there is no such batch.
             BatchDeleted: there is none any more.
         """
-        names, listed = self._list(batch)
-        return self._read(batch, names, listed)
+        listed = self._list(batch)
+        return self._read(batch, listed, listed.names)
 
     def catch_up(self, standing: Standing) -> None:
         """Add the results that the pending jobs have by now; raises `BatchDeleted`."""
@@ -106,29 +140,30 @@ class Results:
         Raises:
             Problem, BatchDeleted: as `of_batch` does; at once, and not with the first piece.
         """
-        names, listed = self._list(batch)
-        numbers = sorted(names)
+        listed = self._list(batch)
+        numbers = sorted(listed.names)
         pieces = (numbers[i : i + PIECE] for i in range(0, len(numbers), PIECE))
-        return (
-            self._read(batch, {number: names[number] for number in piece}, listed & set(piece))
-            for piece in pieces
-        )
+        return (self._read(batch, listed, piece) for piece in pieces)
 
     def counts(self, batches: Iterable[str]) -> dict[str, Counts]:
         """Return how many images of each batch are finished; those that are gone are left out."""
         asked = {
             batch: (
                 self._pool.submit(self._store.image_names, batch),
-                self._pool.submit(self._store.result_numbers, batch),
+                self._pool.submit(self._listed, batch),
             )
             for batch in batches
         }
         told = {}
-        for batch, (images, results) in asked.items():
+        for batch, (images, listed) in asked.items():
             with suppress(BatchDeleted):
-                listed = results.result()
-                if total := len(images.result().keys() | listed):
-                    told[batch] = Counts(total, len(listed))
+                finished, expected = listed.result()
+                names = images.result().keys() | finished
+                if expected:
+                    names |= expected.names.keys()
+                    finished |= expected.absent if expected.over else set()
+                if names:
+                    told[batch] = Counts(len(names), len(finished))
         return told
 
     def delete(self, batch: str) -> None:
@@ -139,39 +174,66 @@ class Results:
 
     def look(self, batch: str, numbers: Iterable[int]) -> bool:
         """Publish what the store has of the jobs named; return whether that was anything."""
+        wanted = set(numbers)
         try:
-            found = self._store.result_numbers(batch).intersection(numbers)
+            listed = self._store.list_results(batch)
         except BatchDeleted:
             self._hub.forget(batch)
             return False
-        return bool(self._get(batch, found))
+        results = self._get(batch, listed.numbers & wanted)
+        for result in results:
+            self._heard(result, Way.LOOK)
+        lost = self._arrivals.lost(batch, wanted - listed.numbers) if listed.awaited else []
+        for result in lost:
+            self._hub.tell(result)
+        return bool(results or lost)
 
-    def fetch(self, jobs: Iterable[JobId]) -> None:
+    def fetch(self, jobs: Iterable[JobId], heard: Heard = nobody) -> None:
         """Publish results that are known to be in the store."""
-        for _ in self._pool.map(self._fetch, jobs):
-            pass
+        for result in self._pool.map(self._fetch, jobs):
+            if result is not None:
+                heard(result, Way.REPLY)
 
-    def wait(self, standing: Standing, seconds: float) -> None:
-        """Add the results of the pending jobs as they arrive, for up to `seconds`."""
+    def wait(self, standing: Standing, seconds: float, gone: Gone = never) -> None:
+        """Add the results of the pending jobs as they arrive, for up to `seconds`.
+
+        Args:
+            gone: tells whether nobody wants them any more; asked now and then.
+        """
         deadline = time.monotonic() + seconds
         with self._hub.watch(standing.batch, standing.pending) as watch:
-            for result in watch.arrivals(deadline):
-                standing.add(result)
+            over = False
+            while not over:
+                for result in watch.arrivals(min(deadline, time.monotonic() + LOOK_S)):
+                    standing.add(result)
+                over = watch.complete or watch.released or time.monotonic() >= deadline or gone()
 
-    def _list(self, batch: str) -> tuple[dict[int, str], set[int]]:
-        """Return a batch's names by number, as far as they are known, and who has a result."""
+    def _list(self, batch: str) -> _Listed:
         images = self._pool.submit(self._store.image_names, batch)
-        listed = self._pool.submit(self._store.result_numbers, batch).result()
+        finished, expected = self._pool.submit(self._listed, batch).result()
         # A result outlives its image, and one from the inbox has no image under its batch.
-        names = dict.fromkeys(listed, "") | images.result()
+        names = dict.fromkeys(finished, "") | images.result() | (expected.names if expected else {})
         if not names:
             raise no_batch(batch)
-        return names, listed
+        return _Listed(names, finished, expected)
 
-    def _read(self, batch: str, names: dict[int, str], listed: Iterable[int]) -> Standing:
-        results = {result.job.number: result for result in self._get(batch, listed)}
-        names = names | {number: result.name for number, result in results.items()}
-        return Standing(batch, names, results)
+    def _listed(self, batch: str) -> tuple[set[int], Expected | None]:
+        """Return which of a batch's images have a result, and what is awaited of it."""
+        listed = self._store.list_results(batch)
+        expected = self._arrivals.expected(batch, listed.numbers) if listed.awaited else None
+        return listed.numbers, expected
+
+    def _read(self, batch: str, listed: _Listed, numbers: Iterable[int]) -> Standing:
+        """Return where some of the jobs of a batch stand."""
+        names = {number: listed.names[number] for number in numbers}
+        results = {
+            result.job.number: result for result in self._get(batch, listed.finished & names.keys())
+        }
+        names |= {number: result.name for number, result in results.items()}
+        standing = Standing(batch, names, results)
+        if listed.expected:
+            standing.expect(listed.expected)
+        return standing
 
     def _get(self, batch: str, numbers: Iterable[int]) -> list[Result]:
         jobs = [JobId(batch, number) for number in numbers]
@@ -184,7 +246,7 @@ class Results:
         try:
             result = self._store.get_result(job)
         except DecodeError as error:
-            log.warning("result can't be read", job=str(job), reason=str(error), data=error.data)
+            log.warning("result can't be read", job=str(job), reason=str(error), data=error.excerpt)
             return None
         if result is not None:
             self._hub.publish(result)

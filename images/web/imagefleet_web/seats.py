@@ -6,16 +6,21 @@ always left for those that do not wait, such as `/healthz`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
 
 class Seats:
-    """Counts those who wait, and lets no more than `limit` do so."""
+    """Counts those who wait, and lets no more than `limit` do so.
 
-    def __init__(self, limit: int) -> None:
-        self._free = limit
+    Args:
+        told: hears how many seats are taken, whenever that changes.
+    """
+
+    def __init__(self, limit: int, *, told: Callable[[int], object] = lambda _: None) -> None:
+        self._limit = self._free = limit
+        self._told = told
         self._lock = Lock()
 
     def take(self) -> bool:
@@ -23,12 +28,14 @@ class Seats:
         with self._lock:
             taken = self._free > 0
             self._free -= taken
+            self._told(self._limit - self._free)
             return taken
 
     def leave(self) -> None:
         """Give a seat back that was taken."""
         with self._lock:
             self._free += 1
+            self._told(self._limit - self._free)
 
     @contextmanager
     def held(self) -> Iterator[bool]:

@@ -6,8 +6,6 @@ are more threads than may wait (see `seats`), so the others are always answered.
 
 from __future__ import annotations
 
-import logging
-import re
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -19,12 +17,14 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.http.message import Request
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from imagefleet_web import services
+from imagefleet_web.clients import ClientWorker
 from imagefleet_web.services import Services
 from imagefleet_web.settings import WebSettings
+from imagefleet_web.shared_figures import SharedFigures
+from imagefleet_web.siblings import Sockets
 
 log = structlog.get_logger()
 
@@ -34,8 +34,6 @@ SPARE_THREADS = 128
 IDLE_CONNECTIONS = 1024
 # Longer than nginx and AWS's load balancers keep theirs (60 s), so that it is they who close one.
 KEEPALIVE_S = 75
-# A client that neither sends nor takes a byte for so long is cut off.
-STALL_S = 30.0
 BACKLOG = 2048
 # What the master grants a worker beyond `drain_s`, to take down what it has.
 CLOSE_S = 1
@@ -49,6 +47,8 @@ class Server(BaseApplication):
     ) -> None:
         self._settings = settings
         self._make_app = make_app
+        self._figures = SharedFigures()
+        self._sockets = Sockets(settings.processes)
         # gunicorn closes the descriptor that it is given, and listens at a copy.
         self._fd = listener.detach()
         super().__init__()
@@ -69,9 +69,12 @@ class Server(BaseApplication):
             "logger_class": Logs,
             "loglevel": "warning",  # of its own life we tell what matters ourselves
             "when_ready": _when_ready,
-            "post_fork": _post_fork,
-            "post_worker_init": _post_worker_init,
+            "pre_fork": self._pre_fork,
+            "post_fork": self._post_fork,
+            "post_worker_init": self._post_worker_init,
             "worker_exit": _worker_exit,
+            "child_exit": self._child_exit,
+            "on_exit": self._on_exit,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -80,9 +83,39 @@ class Server(BaseApplication):
         """Make the app of this process."""
         return self._make_app()
 
+    def _pre_fork(self, _arbiter: Arbiter, worker: Worker) -> None:
+        worker.place = self._figures.take_place()
 
-class Worker(ThreadWorker):
-    """A server process that lets waiting requests go when it stops, and stalled clients too."""
+    def _post_fork(self, _arbiter: Arbiter, worker: Worker) -> None:
+        # A worker stops waiting before its master stops waiting for it.
+        worker.cfg.set("graceful_timeout", worker.cfg.graceful_timeout - CLOSE_S)
+        if worker.place is not None:
+            self._figures.join(worker.place)
+
+    def _post_worker_init(self, worker: Worker) -> None:
+        if worker.place is not None:
+            _services(worker).metrics.gather_from(self._figures.folder)
+            if ears := self._sockets.of(worker.place):
+                _services(worker).siblings.join(ears)
+        _services(worker).background.start()
+
+    def _child_exit(self, _arbiter: Arbiter, worker: Worker) -> None:
+        if worker.place is not None:
+            self._figures.leave_place(worker.place)
+
+    def _on_exit(self, _arbiter: Arbiter) -> None:
+        self._figures.remove()
+        self._sockets.close()
+
+
+class Worker(ClientWorker):
+    """A server process that lets waiting requests go when it stops.
+
+    Attributes:
+        place: where it keeps its figures among the server's processes, None for itself alone.
+    """
+
+    place: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop: take no more, answer those who wait, give the others time to finish."""
@@ -94,17 +127,9 @@ class Worker(ThreadWorker):
         """Stop on Ctrl-C just as otherwise."""
         self.handle_exit(sig, frame)
 
-    def handle_request(self, req: Request, conn: TConn) -> bool:
-        """Answer a request, whose client must neither stall while sending nor while reading."""
-        conn.sock.settimeout(STALL_S)
-        try:
-            return bool(super().handle_request(req, conn))
-        except TimeoutError as error:
-            raise StopIteration from error  # closes the connection without a traceback
-
     def _let_go(self) -> None:
         if self.booted:
-            _services(self).hub.close()
+            _services(self).let_go()
 
 
 class Logs(Logger):
@@ -116,20 +141,12 @@ class Logs(Logger):
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()
             logger.propagate = True
-        self.error_log.addFilter(_quote_nothing)
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; raises OSError if it can't."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
-
-
-def _quote_nothing(record: logging.LogRecord) -> bool:
-    """Tell of a malformed request without a quote from it, as that may be somebody's key."""
-    if isinstance(record.msg, str) and record.msg.startswith("Invalid request from ip="):
-        record.msg = re.split(r":? b?['\"]", record.msg, maxsplit=1)[0]
-    return True
 
 
 def _services(worker: ThreadWorker) -> Services:
@@ -139,15 +156,6 @@ def _services(worker: ThreadWorker) -> Services:
 def _when_ready(arbiter: Arbiter) -> None:
     host, port = arbiter.LISTENERS[0].getsockname()[:2]
     log.info("listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-
-
-def _post_fork(_arbiter: Arbiter, worker: Worker) -> None:
-    # A worker stops waiting before its master stops waiting for it.
-    worker.cfg.set("graceful_timeout", worker.cfg.graceful_timeout - CLOSE_S)
-
-
-def _post_worker_init(worker: Worker) -> None:
-    _services(worker).background.start()
 
 
 def _worker_exit(_arbiter: Arbiter, worker: Worker) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,9 +12,15 @@ from uuid6 import uuid7
 
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
+from imagefleet_web.attention import Attention
 from imagefleet_web.background import Background
 from imagefleet_web.backlog import Backlog
+from imagefleet_web.callbacks import service as callbacks_service
+from imagefleet_web.callbacks.service import Callbacks
+from imagefleet_web.calls import Calls
 from imagefleet_web.claims import Claims
+from imagefleet_web.counted_calls import counted_queues, counted_store
+from imagefleet_web.fleet import Fleet
 from imagefleet_web.history import History
 from imagefleet_web.hub import Hub
 from imagefleet_web.images import Images
@@ -23,12 +29,18 @@ from imagefleet_web.janitor import Janitor
 from imagefleet_web.keys import Keys
 from imagefleet_web.limits import Limits
 from imagefleet_web.lookout import Lookout
+from imagefleet_web.metrics import Metrics
+from imagefleet_web.presigning import Presigning
+from imagefleet_web.quotas import Quotas
 from imagefleet_web.readiness import Readiness
 from imagefleet_web.replies import Replies
 from imagefleet_web.results import Results
+from imagefleet_web.reuse.known import NoReuse, Reuse
 from imagefleet_web.seats import Seats
 from imagefleet_web.settings import WebSettings
 from imagefleet_web.shares import Shares
+from imagefleet_web.siblings import Siblings
+from imagefleet_web.undoing import Undoing
 
 _NAME = "imagefleet"
 
@@ -38,26 +50,44 @@ class Services:
     """The parts of one process; `background` stands still until it is started."""
 
     settings: WebSettings
+    metrics: Metrics
     keys: Keys | None
     shares: Shares
+    quotas: Quotas
     backlog: Backlog
     limits: Limits
     intake: Intake
+    presigning: Presigning
     images: Images
     results: Results
     history: History
     hub: Hub
+    fleet: Fleet
     seats: Seats
     readiness: Readiness
+    attention: Attention
     replies: Replies
+    siblings: Siblings
+    undoing: Undoing
+    callbacks: Callbacks | None
     background: Background
-    pool: ThreadPoolExecutor
+    pool: Calls
+
+    def let_go(self) -> None:
+        """Let those go who wait, now and from now on."""
+        self.hub.close()
+        self.fleet.close()
 
     def close(self) -> None:
         """Let those go who wait, end the background and take down what only this process uses."""
-        self.hub.close()
+        self.let_go()
         self.background.stop()
+        self.undoing.stop()
+        if self.callbacks:
+            self.callbacks.keeper.close()
+        self.quotas.close()
         self.replies.remove()
+        self.readiness.close()
         self.pool.shutdown(wait=False)
 
 
@@ -66,49 +96,117 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
 
     Raises:
         KeysError: the file of API keys can't be used.
+        SecretsError, NetworksError: no callback could be sent.
     """
     process = str(uuid7())
+    metrics = Metrics()
+    metrics.seats.set(settings.max_waiting)
+    store = counted_store(store, metrics.called_aws)
+    queues = counted_queues(queues, metrics.called_aws)
     limits = Limits(
         max_files=settings.max_files,
         max_file_bytes=settings.max_file_bytes,
         max_request_bytes=settings.max_request_bytes,
         max_pixels=settings.max_pixels,
     )
-    pool = ThreadPoolExecutor(settings.aws_connections, thread_name_prefix="aws")
+    pool = Calls(settings.aws_connections, patience_s=2 * settings.aws_timeout_s)
     requests = queues.open(settings.requests_queue)
     claims = Claims(store, pool, dead_after_s=settings.claim_s)
+    undoing = Undoing(store, pool, silent_s=settings.aws_timeout_s)
     hub = Hub()
-    results = Results(hub, store, pool)
+    backlog = Backlog(requests, pool, told=metrics.backlog_known)
+    fleet = Fleet(store, pool, waiting=backlog.images)
+    attention, siblings = Attention(hub), Siblings()
+    results = Results(hub, store, pool, heard=metrics.heard)
+    callbacks = callbacks_service.build(settings, store, pool, hub, results, process)
     prefix = settings.replies_prefix
-    replies = Replies(queues, hub, results, prefix=prefix, name=prefix + process)
-    janitor = Janitor(
-        queues, store, hub, dead_letters=settings.dead_letter_queue, process=f"web-{process}"
+    replies = Replies(
+        queues,
+        hub,
+        results,
+        prefix=prefix,
+        name=prefix + process,
+        wait=attention.wait,
+        siblings=siblings,
+        heard=metrics.heard,
+        dropped=metrics.reply_dropped,
     )
+    janitor = Janitor(
+        queues,
+        store,
+        hub,
+        dead_letters=settings.dead_letter_queue,
+        process=f"web-{process}",
+        wait=attention.wait,
+        heard=metrics.heard,
+    )
+    keys = Keys(Path(settings.api_keys_file)) if settings.api_keys_file else None
+    quotas = Quotas(store, pool, partial(_images_a_day, settings, keys), process=process)
+    reuse = NoReuse()
+    if settings.reuse_results:
+        reuse = Reuse(store, pool, hub, process=f"web-{process}", heard=metrics.heard)
     turns = {
-        "listening for replies": replies.listen,
+        "listening for replies": replies.turn,
         "keeping the replies queue": replies.keep,
-        "looking for results": Lookout(hub, results).turn,
+        "looking for results": Lookout(hub, results, replied=attention.expects).turn,
         "giving up dead letters": janitor.turn,
+        "undoing failed uploads": undoing.turn,
+        "sharing known answers": reuse.turn,
+        "watching the fleet": fleet.turn,
+        "telling what is used": quotas.turn,
     }
+    if settings.processes > 1:
+        turns["hearing of other processes"] = replies.overhear
+    if callbacks:
+        turns["calling back"] = callbacks.keeper.turn
     return Services(
         settings=settings,
-        keys=Keys(Path(settings.api_keys_file)) if settings.api_keys_file else None,
+        metrics=metrics,
+        keys=keys,
         shares=Shares(
             images_a_minute=settings.max_images_per_minute, uploads=settings.max_uploads_at_once
         ),
-        backlog=Backlog(requests, pool),
+        quotas=quotas,
+        backlog=backlog,
         limits=limits,
-        intake=Intake(limits, store, requests, pool, claims, reply_to=prefix + process),
+        intake=Intake(
+            limits,
+            store,
+            requests,
+            pool,
+            claims,
+            undoing,
+            reuse,
+            attention,
+            reply_to=prefix + process,
+        ),
+        presigning=Presigning(
+            store,
+            pool,
+            max_bytes=settings.max_file_bytes,
+            life_s=settings.form_life_s,
+            public_url=settings.public_s3_url,
+        ),
         images=Images(store, pool),
         results=results,
         history=History(store, pool),
         hub=hub,
-        seats=Seats(settings.max_waiting),
+        fleet=fleet,
+        seats=Seats(settings.max_waiting, told=metrics.waiting.set),
         readiness=Readiness(store, requests),
+        attention=attention,
         replies=replies,
+        siblings=siblings,
+        undoing=undoing,
+        callbacks=callbacks,
         background=Background(turns),
         pool=pool,
     )
+
+
+def _images_a_day(settings: WebSettings, keys: Keys | None, client: str) -> int:
+    told = keys.images_a_day(client) if keys else None
+    return settings.max_images_per_day if told is None else told
 
 
 def attach(app: Flask, services: Services) -> None:

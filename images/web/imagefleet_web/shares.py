@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
+from imagefleet_web.ratelimit import PER_MINUTE, Limit
+
 # Clients that are remembered; the one whose credit changed longest ago is forgotten first.
 MOST_CLIENTS = 10_000
 # When to try again to upload more at once: soon, as an upload takes seconds.
@@ -68,6 +70,21 @@ class Shares:
                 self._credits.move_to_end(client)
                 if len(self._credits) > MOST_CLIENTS:
                     self._credits.popitem(last=False)
+
+    def limit(self, client: str) -> Limit | None:
+        """Return how a client's images stand, None where they have no limit."""
+        if not self._most:
+            return None
+        with self._lock:
+            images = self._images(client)
+        left = max(0, math.floor(images))
+        more_in_s = math.ceil((left + 1 - images) / self._per_s) if left < self._most else 0
+        return Limit(PER_MINUTE, self._most, 60, left, more_in_s)
+
+    def running(self, client: str) -> int:
+        """Return how many uploads of a client run now."""
+        with self._lock:
+            return self._running[client]
 
     def _images(self, client: str) -> float:
         credit = self._credits.get(client)

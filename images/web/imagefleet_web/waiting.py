@@ -9,6 +9,7 @@ from flask import request
 from werkzeug.http import parse_dict_header
 
 from imagefleet_web import problems
+from imagefleet_web.presence import client_gone
 from imagefleet_web.problems import Problem
 from imagefleet_web.results import Standing
 from imagefleet_web.services import Services
@@ -52,12 +53,13 @@ def asked_wait(at_most_s: float, default_s: float = 0) -> Wait:
 def wait_for(standing: Standing, wait: Wait, services: Services) -> dict[str, str]:
     """Add results to `standing` as they arrive; return headers that tell what was honoured.
 
-    Returns at once when too many wait already.
+    Returns at once when too many wait already, and soon after the client is gone.
     """
-    with services.seats.held() as seated:
-        if not seated:
-            return {}
-        services.results.wait(standing, wait.seconds)
+    if wait.seconds and standing.pending:
+        with services.seats.held() as seated:
+            if not seated:
+                return {}
+            services.results.wait(standing, wait.seconds, client_gone())
     return {"Preference-Applied": f"wait={wait.seconds:g}"} if wait.preferred else {}
 
 

@@ -41,6 +41,18 @@ def start(
     return thread
 
 
+def beside(name: str, call: Callable[[], object]) -> None:
+    """Call something once in a thread of its own; what it raises is logged and goes no further."""
+
+    def survived() -> None:
+        try:
+            call()
+        except Exception:
+            log.exception("failed, going on without", doing=name)
+
+    threading.Thread(target=survived, name=name, daemon=True).start()
+
+
 def within(seconds: float, call: Callable[[], object]) -> bool:
     """Call something that may hang; return whether it ended in time."""
     thread = threading.Thread(target=call, daemon=True)

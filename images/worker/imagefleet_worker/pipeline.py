@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from imagefleet_core.errors import ObjectMissing, ObjectTooLarge
-from imagefleet_core.jobs import Failure, Result
+from imagefleet_core.errors import DecodeError, ObjectMissing, ObjectTooLarge
+from imagefleet_core.jobs import Failure, Request, Result, Status
+from imagefleet_core.keys import parse_inbox_key
 from imagefleet_core.store import Store
 from imagefleet_worker.budget import Budget
 from imagefleet_worker.children.child import ChildLost
@@ -103,11 +104,32 @@ class Pipeline:
             finishing.deleting,
         )
 
+    def memory(self) -> dict[str, tuple[int, int]]:
+        """Return the bytes that are taken, and those that may be, by what they are taken for."""
+        uses = {"files": self._files, "pixels": self._pictures}
+        return {use: (each.used(), each.total_bytes) for use, each in uses.items()}
+
     def _fetch(self, images: list[Image]) -> None:
         for image in images:
             # One that was lost while it waited is another worker's now.
-            if self._leases.owns(image.delivery):
+            if not self._leases.owns(image.delivery):
+                continue
+            if answer := self._answer(image.request):
+                self._finishing.deleting.put([Finished(image.delivery, image.request, answer)])
+            else:
                 self._fetch_one(image, datetime.now(UTC))
+
+    def _answer(self, request: Request) -> Result | None:
+        """Return the answer that there is to an image which its client uploads itself.
+
+        A form can be used again and again while it is good; of each, one answer is enough.
+        """
+        if parse_inbox_key(request.key) is None:
+            return None
+        with suppress(DecodeError):
+            result = self._store.get_result(request.job)
+            return result if result and result.status is Status.DONE else None
+        return None
 
     def _fetch_one(self, image: Image, started_at: datetime) -> None:
         with ExitStack() as memory:

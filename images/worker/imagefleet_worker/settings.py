@@ -74,6 +74,12 @@ class WorkerSettings(Settings):
     heartbeat_file: str = setting(
         "", "file touched while all is well, one in the temporary folder unless given"
     )
+    metrics_port: int = setting(
+        0, "where Prometheus finds this worker's metrics, 0 for nowhere", at_least=0, at_most=65535
+    )
+    metrics_host: str = setting(
+        "127.0.0.1", "the address to tell metrics at; 0.0.0.0 inside a container"
+    )
 
     @property
     def worker(self) -> str:

@@ -70,6 +70,7 @@ class Stage(Generic[T]):
         self._changed = threading.Condition()
         self._began: dict[int, float] = {}
         self._busy_s = 0.0
+        self._handled = 0
         self._moved_at = clock()
 
     def put(self, items: Iterable[T]) -> None:
@@ -102,6 +103,10 @@ class Stage(Generic[T]):
     def load_s(self) -> float:
         """Return the seconds its threads have been busy since the start, each on average."""
         return self._busy_s / self.threads
+
+    def handled(self) -> int:
+        """Return how many items turns have taken since the start, repeated tries included."""
+        return self._handled
 
     def longest_turn_s(self) -> float:
         """Return for how long the oldest turn now under way has been going on."""
@@ -143,6 +148,7 @@ class Stage(Generic[T]):
             now = self._clock()
             with self._changed:
                 self._busy_s += now - self._began.pop(me)
+                self._handled += len(batch)
                 self._moved_at = now
 
     def _try(self, batch: list[_Waiting[T]]) -> None:

@@ -16,6 +16,7 @@ from imagefleet_core.errors import Misconfigured, Unavailable
 from imagefleet_core.queues import Queues
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.store import S3Store, Store
+from imagefleet_worker import loops
 from imagefleet_worker.children.decoders import Decoders
 from imagefleet_worker.children.runners import Runner
 from imagefleet_worker.drain import TICK_S, Stop
@@ -75,8 +76,16 @@ def run(settings: WorkerSettings, runner: Runner, stop: Stop) -> None:
             decoders=count,
             after_s=round(time.monotonic() - began, 2),
         )
+        if settings.metrics_port:
+            loops.beside("telling metrics", lambda: _tell(settings, worker, decoders, runner))
         worker.run()
     log.info("the worker has stopped")
+
+
+def _tell(settings: WorkerSettings, worker: Worker, decoders: Decoders, runner: Runner) -> None:
+    from imagefleet_worker import metrics  # 10 ms, for those who want it
+
+    metrics.serve(settings, worker, decoders, runner)
 
 
 def connect(settings: WorkerSettings) -> tuple[Store, Queues]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from imagefleet_core.bounded import Bounded
 from imagefleet_core.errors import QueueMissing, Unavailable
-from imagefleet_core.jobs import Result, Status
+from imagefleet_core.jobs import Result
 from imagefleet_core.queues import Queue
 from imagefleet_core.telemetry import Report, WorkerState
 from imagefleet_worker.outage import Outage
@@ -25,6 +27,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._bounded = Bounded()
+        self._codes: Counter[str] = Counter()
         self.done = 0
         self.failed = 0
 
@@ -32,7 +36,14 @@ class Tally:
         """Take note of a stored result."""
         with self._lock:
             self.done += 1
-            self.failed += result.status is Status.FAILED
+            if result.error:
+                self.failed += 1
+                self._codes[self._bounded(result.error.code)] += 1
+
+    def by_code(self) -> tuple[int, dict[str, int]]:
+        """Return how many results are labels or outputs, and how many failed, by their codes."""
+        with self._lock:
+            return self.done - self.failed, dict(self._codes)
 
 
 class ServiceTime:
@@ -73,6 +84,8 @@ class Reporter:
     Args:
         worker: the id its provider gave this worker.
         held: how many images it holds now.
+        oldest: when the oldest of them was asked for, by the queue's clock.
+        newest: when the newest it has had was asked for.
         loads: busy seconds of each stage.
         draining: whether it is about to stop.
         clock: seconds that only go forward.
@@ -85,6 +98,8 @@ class Reporter:
         tally: Tally,
         *,
         held: Callable[[], int],
+        oldest: Callable[[], datetime | None],
+        newest: Callable[[], datetime | None],
         loads: Callable[[], Sequence[float]],
         draining: Callable[[], bool],
         clock: Callable[[], float],
@@ -93,6 +108,8 @@ class Reporter:
         self._worker = worker
         self._tally = tally
         self._held = held
+        self._oldest = oldest
+        self._newest = newest
         self._loads = loads
         self._draining = draining
         self._clock = clock
@@ -116,14 +133,18 @@ class Reporter:
 
     def report(self, state: WorkerState) -> None:
         """Tell the scaler; a report that gets lost is only logged, as the next one follows."""
+        now, oldest = datetime.now(UTC), self._oldest()
         report = Report(
             worker=self._worker,
             state=state,
-            at=datetime.now(UTC),
+            at=now,
             in_flight=self._held(),
             done=self._tally.done,
             failed=self._tally.failed,
             service_s=self.service_s(),
+            # The queue's clock may be ahead of ours.
+            oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else None,
+            newest_at=self._newest(),
         )
         try:
             self._queue.send([report.encode()])

@@ -77,13 +77,13 @@ class Worker:
         self._stop = stop
         self._clock = clock
         self._image_s = image_s
-        self._tally = Tally()
+        self.tally = Tally()
         self._streak = Streak()
         self._pulses = Pulses(clock)
         self.pressure = Pressure(settings.heartbeat.parent, clock=clock)
         requests = queues.open(settings.requests_queue)
         self.leases = Leases(
-            requests, visibility_s=settings.visibility_s, most=self._most, clock=clock
+            requests, visibility_s=settings.visibility_s, most=self.most_held, clock=clock
         )
         self.finishing = Finishing(
             store,
@@ -117,8 +117,10 @@ class Worker:
         self.reporter = Reporter(
             queues.open(settings.telemetry_queue),
             settings.worker,
-            self._tally,
+            self.tally,
             held=self.leases.held,
+            oldest=self.leases.oldest,
+            newest=self.leases.newest,
             loads=lambda: [stage.load_s() for stage in self.pipeline.stages],
             draining=lambda: stop.asked,
             clock=clock,
@@ -156,6 +158,16 @@ class Worker:
             over.set()
             if not loops.within(FAREWELL_S, self.farewell):
                 log.warning("AWS did not answer the farewell", after_s=FAREWELL_S)
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to stop."""
+        return self._stop.asked
+
+    def most_held(self) -> int:
+        """Return how many images may be held at once."""
+        image_s = self.reporter.service_s() or self._image_s
+        return prefetch(image_s, self._settings.max_in_flight)
 
     def farewell(self) -> None:
         """Give back what could not be finished, and tell the scaler."""
@@ -202,12 +214,8 @@ class Worker:
         for name, turn in beside.items():
             loops.start(name, turn, over, self._pulses)
 
-    def _most(self) -> int:
-        image_s = self.reporter.service_s() or self._image_s
-        return prefetch(image_s, self._settings.max_in_flight)
-
     def _count(self, result: Result) -> None:
-        self._tally.count(result)
+        self.tally.count(result)
         self._streak.stored(result)
 
     def _give_back(self, image: Image) -> None:

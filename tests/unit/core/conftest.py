@@ -26,9 +26,10 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
 @pytest.fixture
 def s3(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """S3 over a socket; `aws` uses it too, with a bucket for images and one for results."""
+    """S3 and SQS over a socket; `aws` uses them too, with a bucket for images and for results."""
     with S3Server() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        for service in ("S3", "SQS"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
         for bucket in ("input", "results"):
             s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(bucket, REGION)
         yield server
@@ -49,5 +50,6 @@ def queues(request: pytest.FixtureRequest) -> Queues:
     """The fake queues and the real ones."""
     if request.param == "memory":
         return fakes.MemoryQueues()
+    request.getfixturevalue("s3")
     aws: Aws = request.getfixturevalue("aws")
     return SqsQueues(aws.sqs(1))

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -51,13 +52,15 @@ def results(draw: st.DrawFn) -> Result:
     outcome = {"top": (), "error": None, **draw(outcomes)}
     return Result(
         job=draw(jobs), name=draw(texts), model=draw(texts), worker=draw(texts),
-        submitted_at=draw(moments), started_at=draw(moments), finished_at=draw(moments), **outcome,
+        submitted_at=draw(moments), started_at=draw(moments), finished_at=draw(moments),
+        reused_from=draw(st.none() | jobs), **outcome,
     )  # fmt: skip
 
 
 reports = st.builds(
     Report, texts, st.sampled_from(WorkerState), moments,
     st.integers(0), st.integers(0), st.integers(0), st.floats(0, 1e6).map(lambda s: round(s, 6)),
+    st.none() | st.floats(0, 1e6).map(lambda s: round(s, 3)),
 )  # fmt: skip
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -78,6 +81,16 @@ def test_a_result_survives_encoding(result: Result) -> None:
 @given(reports)
 def test_a_report_survives_encoding(report: Report) -> None:
     assert Report.decode(report.encode()) == report
+
+
+def test_a_report_of_an_older_worker_does_not_tell_the_age_of_what_it_holds() -> None:
+    report = Report("w-1", WorkerState.BUSY, NOW, 3, 2, 1, 0.5, oldest_s=1.5)
+    told = json.loads(report.encode())
+    del told["oldest_s"]
+
+    older = Report.decode(json.dumps(told))
+
+    assert older == Report("w-1", WorkerState.BUSY, NOW, 3, 2, 1, 0.5)
 
 
 @given(jobs)
@@ -108,6 +121,7 @@ def test_anything_else_is_a_decode_error_that_keeps_the_data(data: str) -> None:
         ("output", {}, "either predictions, an output or an error"),
         ("output", [1], "field 'output' must be an object"),
         ("error", {"code": "broken", "message": "it is"}, "either predictions, an output or an"),
+        ("reused_from", "cat", "not a job id: 'cat'"),
         ("submitted_at", "yesterday", "field 'submitted_at' must be an ISO 8601 time"),
         ("submitted_at", "2026-01-31T12:00:00", "field 'submitted_at' must carry a time zone"),
     ],
@@ -119,6 +133,13 @@ def test_the_wrong_field_is_named(field: str, value: object, complaint: str) -> 
 
     with pytest.raises(DecodeError, match=complaint):
         Result.decode(spoiled)
+
+
+def test_a_result_says_whose_answer_it_is_only_where_it_is_not_its_own() -> None:
+    own = Result(JOB, "cat.jpg", (Prediction("tabby", 0.9),), None, "net@1", "w1", NOW, NOW, NOW)
+
+    assert "reused_from" not in json.loads(own.encode())
+    assert json.loads(replace(own, reused_from=JOB).encode())["reused_from"] == str(JOB)
 
 
 @pytest.mark.parametrize(

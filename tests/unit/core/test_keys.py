@@ -36,6 +36,31 @@ def test_any_file_name_makes_a_key_that_names_its_job(name: str) -> None:
     assert keys.parse_input_key(key) == (JOB.number, keys.safe_name(name))
 
 
+@given(st.text() | st.from_regex(r"\w*\$\{filename\}"))
+def test_any_file_name_makes_a_key_of_the_inbox_that_names_its_job(name: str) -> None:
+    key = keys.inbox_key(JOB, name)
+
+    assert key.startswith(keys.inbox_prefix(JOB.batch))
+    assert keys.parse_inbox_key(key) == (JOB, keys.form_name(name))
+    assert keys.parse_input_key(key) == (JOB.number, keys.form_name(name))
+    assert len(key.encode()) < 1024  # S3's limit
+    assert not set("${}/\"'\r\n") & set(key.removeprefix(keys.inbox_prefix(JOB.batch)))
+
+
+@pytest.mark.parametrize(
+    ("given_name", "kept"),
+    [
+        ("Käse 2.jpg", "Käse 2.jpg"),
+        ("../हिन्दी.png", "हिन्दी.png"),
+        ("${filename}", "-filename-"),
+        ('a"b&c.jpg', "a-b-c.jpg"),
+        ("$/ ", "image"),
+    ],
+)
+def test_a_form_keeps_of_a_name_what_is_harmless(given_name: str, kept: str) -> None:
+    assert keys.form_name(given_name) == kept
+
+
 @given(st.text())
 def test_a_clean_name_is_short_and_stays_as_it_is(name: str) -> None:
     clean = keys.clean_name(name)
@@ -51,4 +76,5 @@ def test_a_result_key_names_its_job() -> None:
 @pytest.mark.parametrize("key", ["", "a", "a/b", "a/1-x.jpg", "a/0001", "inbox/cat.jpg"])
 def test_other_keys_name_no_job(key: str) -> None:
     assert keys.parse_input_key(key) is None
+    assert keys.parse_inbox_key(key) is None
     assert keys.parse_result_key(key) is None

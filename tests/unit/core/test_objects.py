@@ -172,7 +172,7 @@ def test_no_more_connections_are_kept_than_the_client_was_made_for(
         thread.join()
 
     assert s3.connections == 8
-    kept = store._objects._connections[s3.url]._pool.pool
+    kept = store._objects._calls._connections[s3.url]._pool.pool
     assert kept is not None
     assert len([connection for connection in kept.queue if connection]) == 4
 

@@ -1,16 +1,17 @@
-import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
 
 import boto3
 import pytest
-from botocore.awsrequest import AWSResponse, HTTPHeaders
-from moto.core.botocore_stubber import MockRawResponse
 
 import fakes
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Misconfigured, QueueMissing, Unavailable
 from imagefleet_core.queues import Counts, Message, Queue, Queues
 from imagefleet_core.sqs import SqsQueue, SqsQueues
+from s3_server import REGION, SECRETS, S3Server, refuse_action
 
 
 @pytest.fixture
@@ -125,20 +126,17 @@ class FlakySqs:
     def queue(self) -> SqsQueue:
         return SqsQueue(self, "requests", pause=self.pauses.append)  # type: ignore[arg-type]
 
-    def get_queue_url(self, QueueName: str) -> dict[str, str]:  # noqa: N803
-        return {"QueueUrl": QueueName}
-
-    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> object:  # noqa: N803
+    def call(self, action: str, **asked: Any) -> dict[str, Any]:
+        if action == "GetQueueUrl":
+            return {"QueueUrl": asked["QueueName"]}
         failed = []
-        for entry in Entries:
+        for entry in asked["Entries"]:
             if self.refusals:
                 self.refusals -= 1
                 failed.append({"Id": entry["Id"], **self.failure})
             else:
                 self.taken.append(entry.get("MessageBody") or entry["ReceiptHandle"])
         return {"Failed": failed}
-
-    delete_message_batch = change_message_visibility_batch = send_message_batch
 
 
 def test_messages_that_sqs_refused_are_sent_again_and_the_others_not() -> None:
@@ -155,6 +153,39 @@ def test_messages_refused_for_good_are_an_error() -> None:
 
     with pytest.raises(Unavailable, match="sending to requests: 2 messages refused: busy"):
         sqs.queue().send(["a", "b"])
+
+
+def test_threads_share_calls_and_each_hears_of_its_own_messages_only() -> None:
+    # given a call that is under way while three others want to send, one of them in vain
+    sqs, begun, goes_on = FlakySqs(0), Event(), Event()
+    calls, call = [], sqs.call
+
+    def slow_at_first(action: str, **asked: Any) -> dict[str, Any]:
+        if action == "SendMessageBatch":
+            calls.append([entry["MessageBody"] for entry in asked["Entries"]])
+            if len(calls) == 1:
+                begun.set()
+                assert goes_on.wait(20)
+            refused = [entry for entry in asked["Entries"] if entry["MessageBody"] == "c"]
+            return {"Failed": [{"Id": entry["Id"], **sqs.failure} for entry in refused]}
+        return call(action, **asked)
+
+    sqs.call = slow_at_first  # type: ignore[method-assign]
+    queue = sqs.queue()
+    queue._send_shared._patience_s = 20
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(queue.send, ["a"])
+        assert begun.wait(20)
+        others = [pool.submit(queue.send, [body]) for body in "bcd"]
+        while len(queue._send_shared._waiting) < 3:
+            pass
+        goes_on.set()
+
+        assert first.result(20) is None
+        errors = [each.exception(20) for each in others]
+    assert sorted(calls[1]) == ["b", "c", "d"]
+    assert [type(error) for error in errors] == [type(None), Unavailable, type(None)]
+    assert calls[2:] == [["c"]] * 2
 
 
 LOST = [
@@ -198,28 +229,25 @@ def test_receipts_that_sqs_stays_too_busy_for_are_an_error() -> None:
 
 @pytest.mark.parametrize("code", ["RequestThrottled", "ThrottlingException", "OverLimit"])
 @pytest.mark.usefixtures("aws")
-def test_throttling_is_an_error_that_passes(code: str) -> None:
-    sqs = Aws(boto3.Session("test", "test", region_name="eu-central-1"), attempts=1).sqs(1)
+def test_throttling_is_an_error_that_passes(s3: S3Server, code: str) -> None:
+    sqs = Aws(boto3.Session("test", SECRETS["test"], region_name=REGION), attempts=1).sqs(1)
     queue = SqsQueues(sqs).create("requests", retention_s=300, tags={})
     queue.send(["cat"])
-
-    def throttle(**call: object) -> AWSResponse:
-        body = json.dumps({"__type": f"com.amazonaws.sqs#{code}", "message": "slower"})
-        return AWSResponse("http://sqs", 400, HTTPHeaders(), MockRawResponse(body.encode()))
-
-    sqs.meta.events.register_first("before-send.sqs", throttle)  # type: ignore[arg-type]
 
     for call in (
         lambda: queue.send(["cat"]),
         lambda: queue.receive(wait_s=0, visibility_s=60),
         lambda: queue.delete(["cat"]),
         lambda: queue.change_visibility(["cat"], 60),
+        lambda: queue.counts(),
     ):
+        s3.faults.append(refuse_action(400, code, "slower"))
         with pytest.raises(Unavailable, match=f"requests: .* answered {code}: slower") as caught:
             call()
         assert not isinstance(caught.value, Misconfigured)
 
 
+@pytest.mark.usefixtures("s3")
 def test_a_receipt_of_no_queue_is_lost(aws: Aws) -> None:
     queue = SqsQueues(aws.sqs(1)).create("requests", retention_s=300, tags={})
 

@@ -1,3 +1,5 @@
+import base64
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from io import BytesIO
@@ -5,6 +7,7 @@ from io import BytesIO
 import boto3
 import pytest
 
+import fakes
 from imagefleet_core import keys
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import (
@@ -15,7 +18,7 @@ from imagefleet_core.errors import (
     Unavailable,
 )
 from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
-from imagefleet_core.store import S3Store, Store
+from imagefleet_core.store import ResultList, S3Store, Store
 from s3_server import Handler, S3Server
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123000, UTC)
@@ -155,6 +158,53 @@ def test_a_key_may_hold_anything(store: Store, folder: str, name: str) -> None:
     assert store.get_image(folder + name, max_bytes=3) == b"cat"
 
 
+def test_an_image_of_the_inbox_is_found_by_its_job(store: Store) -> None:
+    # given images that clients uploaded themselves, one of them to no job
+    batch, other = new_batch_id(), new_batch_id()
+    jobs = [JobId(batch, 1), JobId(batch, 2), JobId(other, 1)]
+    for job in jobs:
+        store.put_image(keys.inbox_key(job, "Käse 1.jpg"), b"1", "image/jpeg")
+    store.put_image("inbox/0003-cat.jpg", b"1", "image/jpeg")
+
+    assert store.image_key(jobs[1]) == f"inbox/{batch}/0002-Käse 1.jpg"
+    assert store.image_key(JobId(batch, 3)) is None
+    assert store.inbox_numbers(batch) == {1, 2}
+    assert store.inbox_numbers(new_batch_id()) == set()
+    assert store.image_names(batch) == {}
+
+
+def test_a_form_is_for_one_key_one_type_and_some_bytes(aws: Aws) -> None:
+    store = s3_store(aws)
+
+    form = store.upload_form("inbox/a.jpg", "image/jpeg", max_bytes=100, life_s=900)
+
+    policy = json.loads(base64.b64decode(form.fields["policy"]))
+    life = datetime.fromisoformat(policy["expiration"]) - datetime.now(UTC)
+    assert 895 < life.total_seconds() <= 900
+    fixed = [each for each in policy["conditions"] if isinstance(each, dict)]
+    assert {"key": "inbox/a.jpg"} in fixed
+    assert {"Content-Type": "image/jpeg"} in fixed
+    assert {"bucket": "input"} in fixed
+    assert ["content-length-range", 1, 100] in policy["conditions"]
+    assert [each for each in policy["conditions"] if "starts-with" in each] == []
+    # what it takes to be sent on is told, and signed as buckets of our days want it
+    assert form.fields["x-amz-algorithm"] == "AWS4-HMAC-SHA256"
+    assert (form.fields["key"], form.fields["Content-Type"]) == ("inbox/a.jpg", "image/jpeg")
+    assert form.url.endswith("/input")
+
+
+def test_a_form_needs_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    store = s3_store(Aws(boto3.Session(region_name="eu-central-1")))
+
+    with pytest.raises(Unavailable, match="signing a form: no AWS credentials"):
+        store.upload_form("inbox/a.jpg", "image/jpeg", max_bytes=100, life_s=900)
+
+
 def test_a_job_has_no_result_until_there_is_one(store: Store, job: JobId) -> None:
     assert store.get_result(job) is None
 
@@ -247,6 +297,34 @@ def test_a_deleted_batch_is_gone_and_the_others_are_not(store: Store) -> None:
         store.result_numbers(batch)
     assert not store.is_deleted(other)
     assert (store.image_names(other), store.result_numbers(other)) == ({1: "cat.jpg"}, {1})
+
+
+def test_a_deleted_batch_takes_along_what_its_client_uploaded_itself(store: Store) -> None:
+    batch, other = new_batch_id(), new_batch_id()
+    for each in (batch, other):
+        store.put_image(keys.inbox_key(JobId(each, 1), "cat.jpg"), b"x", "image/jpeg")
+
+    assert store.delete_batch(batch)
+
+    assert store.is_deleted(batch)
+    assert store.inbox_numbers(batch) == set()
+    assert store.inbox_numbers(other) == {1}
+
+
+def test_a_batch_tells_whether_it_awaits_images(store: Store, job: JobId) -> None:
+    other = JobId(new_batch_id(), 1)
+    for each in (job, other):
+        store.put_result(done(each))
+    store.write_note(keys.awaited_key(job.batch), b"{}")
+
+    assert store.list_results(job.batch) == ResultList({1}, awaited=True)
+    assert store.list_results(other.batch) == ResultList({1}, awaited=False)
+    assert store.batches_from("").ids == sorted([job.batch, other.batch])
+
+    store.delete_batch(job.batch)
+    assert store.read_note(keys.awaited_key(job.batch)) is None
+    with pytest.raises(BatchDeleted):
+        store.list_results(job.batch)
 
 
 def test_no_late_failure_comes_back_to_a_deleted_batch(store: Store, job: JobId) -> None:
@@ -348,6 +426,39 @@ def test_a_note_whose_answer_was_lost_is_written_nevertheless(aws: Aws, s3: S3Se
     note = store.read_note("idempotency/a")
     assert note
     assert note.body == b"second"
+
+
+def test_a_note_is_forgotten_and_may_be_written_anew(store: Store) -> None:
+    first = store.write_note("callbacks/a", b"first")
+    assert first
+
+    store.delete_note("callbacks/a")
+
+    assert store.read_note("callbacks/a") is None
+    assert store.write_note("callbacks/a", b"second", replacing=first) is None
+    assert store.write_note("callbacks/a", b"third")
+    store.delete_note("callbacks/none")  # no error
+
+
+def test_notes_are_listed_under_their_prefix_and_after_a_key(store: Store, job: JobId) -> None:
+    for key in ("callbacks/b", "callbacks/a", "callbacks/c", "idempotency/a"):
+        store.write_note(key, b"{}")
+    store.put_result(done(job))
+
+    assert store.note_keys("callbacks/") == ["callbacks/a", "callbacks/b", "callbacks/c"]
+    assert store.note_keys("callbacks/", "callbacks/a") == ["callbacks/b", "callbacks/c"]
+    assert store.note_keys("nothing/") == []
+
+
+def test_more_notes_than_a_page_are_listed_page_by_page(store: Store) -> None:
+    keys_there = [f"callbacks/{number:04}" for number in range(8)]
+    for key in keys_there:
+        store.write_note(key, b"{}")
+
+    first = store.note_keys("callbacks/", at_most=5)
+    second = store.note_keys("callbacks/", first[-1], at_most=5)
+
+    assert (first, second) == (keys_there[:5], keys_there[5:])
 
 
 def test_notes_are_no_batches(store: Store, job: JobId) -> None:

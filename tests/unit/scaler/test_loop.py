@@ -334,7 +334,12 @@ def test_at_rest_the_provider_is_asked_seldom(
 ) -> None:
     asked: list[float] = []
     listed = system.provider.list
-    monkeypatch.setattr(system.provider, "list", lambda: asked.append(system.now) or listed())
+
+    def list_and_count() -> Any:
+        asked.append(system.now)
+        return listed()
+
+    monkeypatch.setattr(system.provider, "list", list_and_count)
 
     system.turns(30)
 

@@ -46,6 +46,7 @@ class Imagefleet:
         lost_answers: after how many of the next uploads the connection breaks, all being accepted.
         slow_polls: how many questions about a batch are answered before it has results.
         keys: the idempotency keys of uploads, in order of arrival.
+        fresh: whether each upload asked for work, whatever is known of its files.
         batches: what was accepted, by id, in that order.
     """
 
@@ -58,6 +59,7 @@ class Imagefleet:
     max_bytes: int = 10**9
     key: str | None = None
     keys: list[str] = field(default_factory=list)
+    fresh: list[bool] = field(default_factory=list)
     batches: dict[str, list[Json]] = field(default_factory=dict)
     by_key: dict[str, tuple[str, list[Json]]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -110,6 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def accept(self) -> None:
         service = self.service
+        service.fresh.append(self.headers["Cache-Control"] == "no-cache")
         batch, jobs = service.accept(self.headers["Idempotency-Key"], self.files())
         if service.lost_answers:
             service.lost_answers -= 1
@@ -168,12 +171,14 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def saying(status: int, detail: str = "Not now.", **headers: str) -> Fault:
+def saying(
+    status: int, detail: str = "Not now.", code: str = "some_code", **headers: str
+) -> Fault:
     """A fault: this answer instead."""
 
     def say(handler: Handler) -> None:
         handler.body()
-        handler.answer(status, {"code": "some_code", "detail": detail}, **headers)
+        handler.answer(status, {"code": code, "detail": detail}, **headers)
 
     return say
 
@@ -413,6 +418,8 @@ def test_fresh_asks_again_for_all_and_retry_failed_for_what_failed(
     assert [job["name"] for job in list(service.batches.values())[1]] == ["a.jpg"]
     assert run(folder, "--fresh").status == 0
     assert len(service.names) == 3 + 1 + 3
+    assert service.fresh[:2] == [False, False]
+    assert all(service.fresh[2:])
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_the_next_one_does(
@@ -582,6 +589,19 @@ def test_a_service_that_does_not_get_on_is_given_up_and_what_is_known_is_told(
     assert ran.status == 3
     assert "given up after 2 s without progress: no result came" in ran.err
     assert [row["status"] for row in ran.rows] == ["done", "pending", "pending"]
+
+
+def test_a_quota_that_is_used_up_is_not_waited_for(
+    run: Client, service: Imagefleet, folder: Path
+) -> None:
+    used_up = saying(429, "The day's images are used up.", "quota_exceeded", Retry_After="80000")
+    service.upload_faults = [used_up]
+
+    ran = run(folder)
+
+    assert ran.status == 3
+    assert "takes no more today: The day's images are used up." in ran.err
+    assert [row["status"] for row in ran.rows] == ["pending"] * 3
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,8 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(redrive, "WAIT_S", 0)
     with mock_aws(), S3Server() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        for service in ("S3", "SQS"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", server.url)
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRETS["test"])
@@ -329,6 +330,19 @@ def test_an_image_of_the_inbox_is_found_by_its_name_and_time(place: Place) -> No
     for key in ("inbox/other.jpg", "inbox/trip/my cat.jpg"):
         place.store.put_image(key, b"an image", "image/jpeg")
     (request,) = decode_requests(event("inbox/trip/my cat.jpg"))
+    place.store.put_result(result_of(request, Failure("worker_crashed", "It is so.")))
+
+    redrive.main([])
+
+    assert [told(each) for each in place.queued()] == [asked_again(request)]
+
+
+def test_an_image_that_its_client_uploaded_with_a_form_is_found_by_its_job(place: Place) -> None:
+    batch = new_batch_id()
+    for number in (1, 2):
+        key = keys.inbox_key(JobId(batch, number), "cat.jpg")
+        place.store.put_image(key, b"an image", "image/jpeg")
+    (request,) = decode_requests(event(f"inbox/{batch}/0002-cat.jpg"))
     place.store.put_result(result_of(request, Failure("worker_crashed", "It is so.")))
 
     redrive.main([])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from clock import Clock
 from imagefleet_web import shares
 from imagefleet_web.backlog import Backlog
 from imagefleet_web.keys import make
@@ -19,14 +20,6 @@ from web_tier import CHELSEA, DEADLINE_S, Web, World, eventually, form
 
 ALICE, ALICE_LINE = make("alice")
 BOB, BOB_LINE = make("bob")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ def turns(outcomes: list[Exception | None], finished: Event) -> Callable[[], flo
 
 def test_a_turn_is_repeated_also_after_it_failed() -> None:
     finished = Event()
-    turn = turns([None, Unavailable("no answer"), RuntimeError("a bug"), None], finished)
+    silent, bug = Unavailable("no answer"), RuntimeError("a bug")
+    turn = turns([None, silent, silent, bug, None, None, silent, None], finished)
     running = Background({"the work": turn})
 
     with capture_logs() as logs:
@@ -44,11 +45,28 @@ def test_a_turn_is_repeated_also_after_it_failed() -> None:
         assert finished.wait(DEADLINE_S)
     running.stop()
 
-    # then each failure was logged, with a traceback only where nobody foresaw it
-    assert [(line["reason"], line["exc_info"]) for line in logs] == [
-        ("no answer", False),
-        ("a bug", True),
+    # then what went wrong was logged when it began, with a traceback only where nobody foresaw it,
+    # and that it was over
+    assert [(line["event"], line.get("reason"), line.get("exc_info")) for line in logs] == [
+        ("turn failed", "no answer", False),
+        ("turn failed", "a bug", True),
+        ("turn works again", None, None),
+        ("turn failed", "no answer", False),
+        ("turn works again", None, None),
     ]
+
+
+def test_a_failure_that_lasts_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "TELL_AGAIN_S", 0.0)
+    finished = Event()
+    running = Background({"the work": turns([Unavailable("no answer")] * 3, finished)})
+
+    with capture_logs() as logs:
+        running.start()
+        assert finished.wait(DEADLINE_S)
+    running.stop()
+
+    assert [line["event"] for line in logs[:3]] == ["turn failed"] * 3
 
 
 def test_one_turn_that_fails_does_not_hold_up_another() -> None:

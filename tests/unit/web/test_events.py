@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+import pytest
 
 from imagefleet_web import events
 from web_tier import CHELSEA, Answer, Web, World
@@ -34,7 +36,7 @@ def test_results_are_streamed_as_they_arrive(web: Web, world: World) -> None:
 
     # then that one comes first
     first = next(told)
-    assert (first["event"], first["id"]) == ("result", "3")
+    assert first["event"] == "result"
     assert json.loads(first["data"]) == web.get(f"/api/v1/jobs/{batch}-0003").json
 
     # and each of the others when it arrives
@@ -42,8 +44,8 @@ def test_results_are_streamed_as_they_arrive(web: Web, world: World) -> None:
         world.finish([request])
         web.listen()
         event = next(block for block in told if block)
-        assert event["id"] == str(request.job.number)
-        assert json.loads(event["data"])["status"] == status
+        job = json.loads(event["data"])
+        assert (job["id"], job["status"]) == (str(request.job), status)
 
     # and the end after the last
     end = next(block for block in told if block)
@@ -65,14 +67,68 @@ def test_a_stream_is_neither_kept_nor_buffered_on_its_way(web: Web) -> None:
     answer.close()
 
 
-def test_one_that_reconnects_is_told_everything_again(web: Web, world: World) -> None:
+def numbers(told: Iterable[dict[str, str]]) -> list[int]:
+    """Return the numbers of the jobs whose results were told."""
+    return [
+        int(json.loads(block["data"])["id"][-4:])
+        for block in told
+        if block.get("event") == "result"
+    ]
+
+
+def test_one_that_reconnects_is_told_only_what_it_has_not_heard(web: Web, world: World) -> None:
+    batch = web.upload(*[(name, CHELSEA) for name in NAMES]).json["batch"]
+    requests = world.take(3)
+    world.finish(requests[2:])
+    web.listen()
+
+    # given a client that heard of one result and then lost its connection
+    answer = stream(web, batch)
+    told = blocks(answer)
+    next(told)
+    last = next(told)["id"]
+    answer.close()
+
+    # when it comes again, to another process, after a second result
+    world.finish(requests[:1])
+    other = Web(world)
+    answer = stream(other, batch, headers={"Last-Event-ID": last})
+    told = blocks(answer)
+    assert numbers([next(told), next(told)]) == [1]
+
+    # then the third is told when it arrives, and the end
+    world.finish(requests[1:2], reply=False)
+    assert other.services.results.look(batch, [2])
+    rest = list(told)
+    assert numbers(rest) == [2]
+    assert rest[-1]["event"] == "end"
+    other.services.close()
+
+
+def test_one_that_heard_everything_but_the_end_is_told_the_end(web: Web, world: World) -> None:
+    batch = web.upload(*[(name, CHELSEA) for name in NAMES]).json["batch"]
+    world.finish(world.take(3))
+    web.listen()
+    *_, last, _end = blocks(stream(web, batch))
+
+    told = list(blocks(stream(web, batch, headers={"Last-Event-ID": last["id"]})))
+
+    assert [block.get("event") for block in told if block] == [None, "end"]
+
+
+@pytest.mark.parametrize(
+    "last", ["2", "x", "-1.0", "99999.0", "0.-1", "0." + "f" * 2501, "\xe4.0", "1.0 "]
+)
+def test_one_whose_last_event_is_none_of_ours_is_told_everything(
+    web: Web, world: World, last: str
+) -> None:
     batch = web.upload(*[(name, CHELSEA) for name in NAMES]).json["batch"]
     world.finish(world.take(3))
     web.listen()
 
-    answer = stream(web, batch, headers={"Last-Event-ID": "2"})
+    told = blocks(stream(web, batch, headers={"Last-Event-ID": last}))
 
-    assert [block.get("id") for block in blocks(answer)] == [None, "1", "2", "3", None]
+    assert numbers(told) == [1, 2, 3]
 
 
 def test_a_silent_stream_shows_that_it_is_alive(web: Web) -> None:

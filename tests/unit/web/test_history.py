@@ -171,7 +171,7 @@ def test_a_query_that_makes_no_sense_is_refused(web: Web, query: dict[str, str],
 
 def test_a_store_that_does_not_answer_is_a_problem(web: Web, world: World) -> None:
     put(world, new_batch_id())
-    for call in ("batches_from", "result_numbers", "image_names"):
+    for call in ("batches_from", "list_results", "image_names"):
         world.store.outage.end()
         world.store.outage.begin(call)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from clock import Clock
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.jobs import Result
 from imagefleet_web import claims
@@ -18,13 +19,6 @@ from web_tier import CHELSEA, COFFEE, Answer, Web, World
 KEY = {"Idempotency-Key": "a key"}
 FILES = ("1.jpg", CHELSEA), ("notes.txt", b"text"), ("2.jpg", COFFEE)
 CLAIM_S = 60
-
-
-class Clock:
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Killed(BaseException):

@@ -32,7 +32,7 @@ def test_a_job_is_pending_until_its_result_is_stored(web: Web, world: World) -> 
 
 def test_a_pending_job_is_told_without_a_list_of_its_batch(web: Web, world: World) -> None:
     job = web.upload(("1.jpg", CHELSEA), ("2.jpg", COFFEE)).json["jobs"][1]
-    for call in ("image_names", "result_numbers"):
+    for call in ("image_names", "list_results"):
         world.store.outage.begin(call)
 
     told = web.get(job["url"]).json
@@ -44,7 +44,7 @@ def test_a_reply_is_enough_to_know_a_result(web: Web, world: World) -> None:
     job = web.upload(("1.jpg", CHELSEA)).json["jobs"][0]
     world.finish(world.take(1))
     web.listen()
-    for call in ("get_result", "result_numbers", "image_names"):
+    for call in ("get_result", "list_results", "image_names"):
         world.store.outage.begin(call)
 
     assert web.get(job["url"]).json["label"] == "1.jpg 1"

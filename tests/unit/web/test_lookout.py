@@ -6,19 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from clock import Clock
 from imagefleet_core.errors import Unavailable
+from imagefleet_core.store import ResultList
 from imagefleet_web.lookout import FIRST_S, GROWTH, IDLE_S, LONGEST_S, PACE_S, Lookout
 from web_tier import CHELSEA, Web, World
-
-
-class Clock:
-    """A clock that stands still until a test moves it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Even:
@@ -42,13 +34,13 @@ def lookout(web: Web, clock: Clock) -> Lookout:
 def looks(world: World) -> list[str]:
     """The batches that were listed."""
     looks: list[str] = []
-    listed = world.store.result_numbers
+    listed = world.store.list_results
 
-    def result_numbers(batch: str) -> set[int]:
+    def list_results(batch: str) -> ResultList:
         looks.append(batch)
         return listed(batch)
 
-    world.store.result_numbers = result_numbers  # type: ignore[method-assign]
+    world.store.list_results = list_results  # type: ignore[method-assign]
     return looks
 
 
@@ -157,7 +149,7 @@ def test_a_batch_whose_look_fails_does_not_hold_up_the_others(
             stack.enter_context(web.services.hub.watch(batch, [1]))
         lookout.turn()
         clock.now += FIRST_S + 0.1
-        world.store.outage.begin("result_numbers", 1)
+        world.store.outage.begin("list_results", 1)
         with pytest.raises(Unavailable):
             lookout.turn()
         lookout.turn()

@@ -16,7 +16,8 @@ from imagefleet_core.keys import clean_name, input_key
 from imagefleet_web.limits import Limits
 from imagefleet_web.problems import Problem
 from imagefleet_web.receiving import received_files
-from web_tier import form
+from imagefleet_web.spool import IN_MEMORY_BYTES, Room, Spool
+from web_tier import CHELSEA, form
 
 LIMITS = Limits(max_files=20, max_file_bytes=300_000, max_request_bytes=10**9, max_pixels=10**6)
 
@@ -93,9 +94,41 @@ def test_a_part_of_endless_headers_is_cut_off() -> None:
     body = b"--b\r\nContent-Disposition: " + b"x" * 1_000_000
 
     with (
-        pytest.raises(Exception, match="413"),
+        pytest.raises(Problem, match="headers too long") as caught,
         received_files(request(body, "multipart/form-data; boundary=b"), LIMITS),
     ):
+        pass
+    assert caught.value.kind.status == 413
+
+
+def test_a_form_of_endless_fields_is_cut_off() -> None:
+    field = b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n"
+
+    with (
+        pytest.raises(Problem, match="too many fields"),
+        received_files(request(field * 1000, "multipart/form-data; boundary=b"), LIMITS),
+    ):
+        pass
+
+
+def test_a_name_that_is_not_utf_8_is_told_of() -> None:
+    body = b'--b\r\nContent-Disposition: form-data; filename="K\xe4se"\r\n\r\nx\r\n--b--\r\n'
+
+    with (
+        pytest.raises(Problem, match="must be UTF-8"),
+        received_files(request(body, "multipart/form-data; boundary=b"), LIMITS),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("sent", [CHELSEA[:-1], b""], ids=["but its last byte", "nothing"])
+def test_an_image_of_which_less_came_than_was_announced_is_broken(sent: bytes) -> None:
+    # as gunicorn gives it: what came, and then an end
+    environ = request(sent, "image/jpeg").environ
+    announced = {"wsgi.input_terminated": True, "CONTENT_LENGTH": str(len(CHELSEA))}
+    asked = Request(environ | announced)
+
+    with pytest.raises(Problem, match="cut off on its way"), received_files(asked, LIMITS):
         pass
 
 
@@ -107,15 +140,59 @@ def test_no_more_of_a_file_is_kept_than_may_be_accepted(
 
     with received_files(request(*form(files)), LIMITS) as received:
         # then the descriptor of the unnamed file tells how large it is
-        spool = received[0].body._spool
-        assert os.fstat(spool).st_size == 3 * 300_000
+        file = received[0].body._spool._file
+        assert file is not None
+        descriptor = file.fileno()
+        assert os.fstat(descriptor).st_size == 3 * 300_000
         assert [file.body.size for file in received] == [5_000_000] * 3
         assert [set(file.body.open().read()) for file in received] == [{0}, {1}, {2}]
 
     # and nothing is left of it
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError):
-        os.fstat(spool)
+        os.fstat(descriptor)
+
+
+def test_small_files_need_no_disk_while_there_is_room_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a disk that can't be written, and room for 100,000 bytes of all requests
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    room = Room(100_000)
+
+    with Spool(room) as one, Spool(room) as other:
+        first = one.new(50_000)
+        first.write(b"1" * 40_000)
+        second = one.new(50_000)
+        second.write(b"2" * 60_000)  # of which not all is kept
+        late = other.new(50_000)
+        late.write(b"3" * 10_000)
+        assert first.open().read() == b"1" * 40_000
+        assert second.open().read() == b"2" * 50_000
+
+        # then who comes when there is no room needs the disk
+        with pytest.raises(Problem, match="no room"):
+            late.write(b"3")
+
+    # and there is room again when they are gone
+    with Spool(room) as spool:
+        file = spool.new(200_000)
+        file.write(b"4" * 100_000)
+        assert file.open().read() == b"4" * 100_000
+
+
+def test_files_that_grow_too_large_for_memory_go_on_on_disk() -> None:
+    room = Room(10 * IN_MEMORY_BYTES)
+    with Spool(room) as spool:
+        small = spool.new(100)
+        small.write(b"small")
+        large = spool.new(2 * IN_MEMORY_BYTES)
+        for _ in range(8):
+            large.write(b"x" * (IN_MEMORY_BYTES // 4))
+
+        assert room.take(10 * IN_MEMORY_BYTES)
+        assert small.open().read() == b"small"
+        assert large.open().read() == b"x" * (2 * IN_MEMORY_BYTES)
 
 
 def test_readers_of_one_spool_do_not_disturb_each_other() -> None:
@@ -131,3 +208,16 @@ def test_readers_of_one_spool_do_not_disturb_each_other() -> None:
         assert a.read() == b""
         with pytest.raises(ValueError, match="before the start"):
             a.seek(-1)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("image/png", 1), ("Image/PNG", 1), ("text/plain", 0)])
+def test_a_part_without_a_file_name_is_a_file_if_it_says_it_is_an_image(
+    kind: str, count: int
+) -> None:
+    parts = f'--b\r\nContent-Disposition: form-data; name="a"\r\nContent-Type: {kind}\r\n\r\nx\r\n'
+    body, content_type = form([("file", "1.jpg", b"y")])
+
+    with received_files(request(parts.encode() + body, content_type), LIMITS) as received:
+        told = [(file.field, file.name, file.body.open().read()) for file in received]
+
+    assert told == [("a", "image", b"x")] * count + [("file", "1.jpg", b"y")]

@@ -273,12 +273,12 @@ def test_nothing_is_left_of_an_upload_that_cannot_be_queued(web: Web, world: Wor
 def test_a_full_disk_is_a_service_that_is_not_available(
     web: Web, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> int:
+    def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.pwrite", full)
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
 
-    answer = web.upload(("1.jpg", CHELSEA))
+    answer = web.upload(("1.jpg", CHELSEA + bytes(1_000_000)))
 
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert world.store.images == {}
@@ -297,7 +297,7 @@ def test_a_missing_requests_queue_is_a_service_that_is_not_available(
 
 def test_a_store_that_cannot_even_forget_is_answered_for_too(web: Web, world: World) -> None:
     world.requests.outage.begin("send")
-    world.store.outage.begin("delete_image")
+    world.store.outage.begin("delete_batch")
 
     answer = web.upload(("1.jpg", CHELSEA))
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from clock import Clock
 from imagefleet_core.errors import Unavailable
 from imagefleet_worker.health.heartbeat import GIVE_UP_S, STUCK_S, Heartbeat
 from imagefleet_worker.leases import LONGEST_HOLD_S
 from imagefleet_worker.stage import Stage
-from worker_tier import Clock
 
 
 class Patient:

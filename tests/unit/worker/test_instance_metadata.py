@@ -13,6 +13,7 @@ from http import HTTPStatus
 import pytest
 from structlog.testing import capture_logs
 
+from clock import Clock
 from imagefleet_worker.ec2.imds import RENEW_S, TOKEN_S, Imds, ImdsError
 from imagefleet_worker.ec2.instance_metadata import (
     LONGEST_PAUSE_S,
@@ -22,7 +23,6 @@ from imagefleet_worker.ec2.instance_metadata import (
     Notices,
 )
 from metadata_service import MetadataService
-from worker_tier import Clock
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 import worker_tier
-from imagefleet_core.jobs import Status
+from imagefleet_core import keys
+from imagefleet_core.jobs import JobId, Status, new_batch_id
 from imagefleet_worker.children.child import ChildLost
 from imagefleet_worker.memory import Shares
 from imagefleet_worker.recipe import Picture
@@ -50,6 +52,51 @@ def test_an_image_nobody_waits_for_gets_its_result_too(tier: Tier) -> None:
 
     assert tier.result(job).status is Status.DONE
     assert tier.requests.bodies() == []
+
+
+def post(tier: Tier, job: JobId, file: bytes) -> None:
+    """Upload an image to the bucket directly, as a client with a form for a job does."""
+    key = keys.inbox_key(job, "cat.png")
+    tier.store.put_image(key, file, "image/png")
+    record = {"eventTime": "2026-01-31T12:00:00.000Z", "s3": {"object": {"key": key}}}
+    tier.requests.send([json.dumps({"Records": [record]})])
+
+
+def test_a_form_that_is_used_again_has_one_answer(tier: Tier) -> None:
+    job = JobId(new_batch_id(), 7)
+    post(tier, job, picture((1, 2, 3)))
+    work(tier.worker())
+    batches = len(tier.colours.batches)
+
+    # when the client uploads another image with the form
+    post(tier, job, picture((200, 2, 3)))
+    work(tier.worker())
+
+    assert tier.result(job).label == label((1, 2, 3))
+    assert len(tier.colours.batches) == batches
+    assert tier.requests.bodies() == []
+
+
+def test_a_form_can_be_used_again_after_a_failure(tier: Tier) -> None:
+    job = JobId(new_batch_id(), 1)
+    post(tier, job, b"no picture at all")
+    work(tier.worker())
+    assert tier.result(job).status is Status.FAILED
+
+    post(tier, job, picture((1, 2, 3)))
+    work(tier.worker())
+
+    assert tier.result(job).label == label((1, 2, 3))
+
+
+def test_a_result_that_cannot_be_read_is_no_answer(tier: Tier) -> None:
+    job = JobId(new_batch_id(), 1)
+    tier.store.results[keys.result_key(job)] = b"{}"
+    post(tier, job, picture((1, 2, 3)))
+
+    work(tier.worker())
+
+    assert tier.result(job).label == label((1, 2, 3))
 
 
 @pytest.mark.parametrize(

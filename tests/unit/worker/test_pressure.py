@@ -11,9 +11,10 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
+from clock import Clock
 from imagefleet_worker.health.pressure import LOOK_S, Pressure, relieve
 from imagefleet_worker.worker import Worker
-from worker_tier import Clock, Tier, finish, picture
+from worker_tier import Tier, finish, picture
 
 MIB = 1024 * 1024
 

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from clock import Clock
 from imagefleet_worker import loops
 from imagefleet_worker.health.pulse import FAILING_S, SILENT_S, Pulses
-from worker_tier import Clock
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,50 @@ def test_results_are_counted_and_failed_ones_apart(tier: Tier) -> None:
 
     (report,) = tier.reports()
     assert (report.worker, report.done, report.failed) == ("worker-1", 3, 1)
+
+
+def test_the_age_of_the_oldest_image_that_is_held_is_told(tier: Tier) -> None:
+    worker = tier.worker()
+    tier.clock.now = time.time() - 100
+    tier.submit([picture((1, 1, 1))])
+    tier.clock.now += 70
+    tier.submit([picture((2, 2, 2))])
+    worker.reporter.report(WorkerState.IDLE)
+    worker.consumer.turn()
+    worker.reporter.report(WorkerState.BUSY)
+    finish(worker)
+    worker.reporter.report(WorkerState.IDLE)
+
+    before, held, after = (report.oldest_s for report in tier.reports())
+    assert before is after is None
+    assert held == pytest.approx(100, abs=20)
+
+
+def test_when_the_newest_image_it_has_had_was_asked_for_is_told(tier: Tier) -> None:
+    worker = tier.worker()
+    tier.submit([picture((1, 1, 1))])
+    tier.clock.now += 70
+    tier.submit([picture((2, 2, 2))])
+    newest = tier.clock.now
+    worker.reporter.report(WorkerState.IDLE)
+    worker.consumer.turn()
+    finish(worker)
+    worker.reporter.report(WorkerState.IDLE)
+
+    before, after = (report.newest_at for report in tier.reports())
+    assert before is None
+    assert after is not None
+    assert after.timestamp() == pytest.approx(newest, abs=0.01)
+
+
+def test_a_queue_whose_clock_is_ahead_makes_no_image_younger_than_now(tier: Tier) -> None:
+    worker = tier.worker()
+    tier.clock.now = time.time() + 100
+    tier.submit([picture((1, 1, 1))])
+    worker.consumer.turn()
+    worker.reporter.report(WorkerState.BUSY)
+
+    assert [report.oldest_s for report in tier.reports()] == [0]
 
 
 def test_a_report_that_cannot_be_sent_costs_only_a_line_in_the_log(tier: Tier) -> None:

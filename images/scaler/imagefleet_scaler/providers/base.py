@@ -16,6 +16,7 @@ from imagefleet_core.errors import ImagefleetError
 # What a worker is told, whoever starts it.
 WORKER_ID = "IMAGEFLEET_WORKER_ID"
 IDLE_EXIT = "IMAGEFLEET_IDLE_EXIT_S"
+METRICS_PORT = "IMAGEFLEET_METRICS_PORT"
 
 
 class ProviderError(ImagefleetError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 
-from imagefleet_scaler.providers.base import IDLE_EXIT, Provider
+from imagefleet_scaler.providers.base import IDLE_EXIT, METRICS_PORT, Provider
 from imagefleet_scaler.settings import ScalerSettings
 
 
@@ -19,7 +19,11 @@ def choose_provider(
         environ: the scaler's environment, of which workers get what they need.
         stopping: whether the scaler is about to end.
     """
-    workers = {**environ, IDLE_EXIT: f"{settings.worker_idle_exit_s:g}"}
+    workers = {
+        **environ,
+        IDLE_EXIT: f"{settings.worker_idle_exit_s:g}",
+        METRICS_PORT: f"{settings.worker_metrics_port}",
+    }
     # Each provider is imported only where it is used: the Docker SDK alone takes 0.2 s.
     if settings.provider == "docker":
         from imagefleet_scaler.providers.container_spec import ContainerSpec
@@ -44,7 +48,7 @@ def choose_provider(
     return ProcessProvider(
         fleet=fleet_tag(settings.prefix, environ.get("AWS_ENDPOINT_URL", "")),
         command=[sys.executable, "-m", "imagefleet_worker"],
-        environment=workers,
+        environment={**workers, METRICS_PORT: "0"},  # they would all have the same one
         retire_grace_s=settings.retire_grace_s,
     )
 

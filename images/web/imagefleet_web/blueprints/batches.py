@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from flask import Blueprint, Response, jsonify, request
 
-from imagefleet_web import access, answers, events, problems, services, shapes
+from imagefleet_web import access, answers, events, problems, services, shapes, sse
 from imagefleet_web.ids import parse_batch
+from imagefleet_web.objects import Batch, BatchSummary, Job, PastBatches
+from imagefleet_web.openapi import parts
+from imagefleet_web.openapi.operation import JSON, Answer, Parameter, described
+from imagefleet_web.openapi.schemas import About
 from imagefleet_web.problems import Problem
 from imagefleet_web.waiting import asked_wait, wait_for
 
@@ -14,17 +20,40 @@ bp = Blueprint("batches", __name__, url_prefix=f"{shapes.API}/batches")
 
 DEFAULT_LIMIT, MOST = 20, 100
 
+_LIMIT = Parameter(
+    "limit",
+    "query",
+    Annotated[int, About(minimum=1, maximum=MOST, default=DEFAULT_LIMIT)],
+    "How many at most.",
+)
+_CURSOR = Parameter("cursor", "query", str, "That of the page before.")
+
 
 @bp.get("")
+@described(
+    Answer(200, "A page of them.", {JSON: PastBatches}),
+    parameters=[_LIMIT, _CURSOR],
+    errors=[problems.BAD_LIMIT, problems.BAD_CURSOR, problems.UNAVAILABLE],
+)
 def batches() -> Response:
     """Tell of past batches, newest first; with keys, of one's own."""
     service = services.current()
     page = service.history.page(_asked_limit(), request.args.get("cursor"), access.owner())
     told = [shapes.past(*each) for each in service.results.counts(page.batches).items()]
-    return jsonify(batches=told, cursor=page.cursor)
+    return jsonify(PastBatches(batches=told, cursor=page.cursor))
 
 
 @bp.get("/<batch_id>")
+@described(
+    Answer(
+        200,
+        "The batch as it stands.",
+        {JSON: Batch, **parts.LINES},
+        headers=[parts.PREFERENCE_APPLIED],
+    ),
+    parameters=[parts.WAIT, parts.PREFER],
+    errors=[*parts.OF_BATCHES, problems.BAD_WAIT],
+)
 def batch(batch_id: str) -> Response:
     """Tell where a batch stands, once it is finished if asked to wait."""
     service = services.current()
@@ -32,28 +61,39 @@ def batch(batch_id: str) -> Response:
     wait = asked_wait(service.settings.max_wait_s)
     standing = service.results.of_batch(parsed)
     headers = wait_for(standing, wait, service)
-    return answers.of_jobs(shapes.summary(standing), shapes.jobs(standing), headers)
+    return answers.of_batch(shapes.batch(standing), headers)
 
 
 @bp.delete("/<batch_id>")
+@described(
+    Answer(204, "They are deleted, now or earlier."),
+    errors=[problems.BAD_ID, problems.NOT_FOUND, problems.UNAVAILABLE],
+)
 def delete_batch(batch_id: str) -> Response:
     """Delete a batch's images and results."""
-    services.current().results.delete(parse_batch(batch_id))
+    service, batch = services.current(), parse_batch(batch_id)
+    service.results.delete(batch)
+    if service.callbacks:
+        service.callbacks.keeper.drop(batch)
     return Response(status=204)
 
 
 @bp.get("/<batch_id>/events")
+@described(
+    Answer(
+        200,
+        "Server-sent events: a `result` for each job, those known first, and an `end` after the "
+        "last. A stream that stops without it is to be opened again, with `Last-Event-ID`.",
+        events={"result": Job, "end": BatchSummary},
+    ),
+    parameters=[parts.LAST_EVENT_ID],
+    errors=[*parts.OF_BATCHES, problems.BUSY],
+)
 def batch_events(batch_id: str) -> Response:
     """Stream a batch's results as they arrive."""
     service = services.current()
     standing = service.results.of_batch(parse_batch(batch_id))
-    if not service.seats.take():
-        raise Problem(problems.BUSY, "Too many requests wait for results. Try again soon.")
-    response = Response(events.stream(service.hub, standing), mimetype="text/event-stream")
-    response.call_on_close(service.seats.leave)
-    # nginx would hold events back until its buffer is full.
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
+    return sse.answer(events.stream(service.hub, standing, sse.last_id()))
 
 
 def _asked_limit() -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from imagefleet_web import answers, services, shapes
+from imagefleet_web import answers, problems, services, shapes
 from imagefleet_web.ids import parse_job
+from imagefleet_web.objects import Job
+from imagefleet_web.openapi import parts
+from imagefleet_web.openapi.operation import JSON, Answer, Header, described
 from imagefleet_web.streaming import whole_or_cut
 from imagefleet_web.waiting import asked_wait, wait_for
 
@@ -17,8 +20,22 @@ _UNTRUSTED = {"Content-Security-Policy": "sandbox; default-src 'none'"}
 # An uploaded image never changes; a day, so that a deleted one does not stay in browsers for long.
 _CACHE = "private, max-age=86400, immutable"
 
+_ETAG = Header("ETag", str, "Tells this image from any other.")
+_DISPOSITION = Header("Content-Disposition", str, "Its name.")
+
 
 @bp.get("/<job_id>")
+@described(
+    Answer(
+        200,
+        "The job as it stands.",
+        {JSON: Job, **parts.LINES},
+        headers=[parts.PREFERENCE_APPLIED],
+        links={"job_image": {"job_id": "$response.body#/id"}},
+    ),
+    parameters=[parts.WAIT, parts.PREFER],
+    errors=[*parts.OF_BATCHES, problems.BAD_WAIT],
+)
 def job(job_id: str) -> Response:
     """Tell where a job stands, once it is finished if asked to wait."""
     service = services.current()
@@ -31,6 +48,17 @@ def job(job_id: str) -> Response:
 
 
 @bp.get("/<job_id>/image")
+@described(
+    Answer(
+        200,
+        "The image, byte for byte.",
+        dict.fromkeys([*parts.IMAGE_KINDS, parts.OCTETS], parts.FILE),
+        [_ETAG, _DISPOSITION],
+    ),
+    Answer(304, "It is the one that the client has.", headers=[_ETAG]),
+    parameters=[parts.IF_NONE_MATCH],
+    errors=[problems.BAD_ID, problems.NO_IMAGE, problems.UNAVAILABLE],
+)
 def job_image(job_id: str) -> Response:
     """Send a job's image as it was uploaded."""
     image = services.current().images.open(parse_job(job_id))

@@ -7,10 +7,14 @@ from pathlib import PurePosixPath
 from flask import Blueprint, Response, request
 
 from imagefleet_web import access, problems, services, shapes
-from imagefleet_web.admission import admitted_files
+from imagefleet_web.admission import accepted, admitted_files
 from imagefleet_web.idempotency import asked_key, standing_of
+from imagefleet_web.openapi import parts
+from imagefleet_web.openapi.operation import TEXT, Answer, described
+from imagefleet_web.presence import client_gone
 from imagefleet_web.problems import Problem
 from imagefleet_web.receiving import ReceivedFile
+from imagefleet_web.reuse.asking import asked_fresh
 from imagefleet_web.waiting import asked_wait
 
 bp = Blueprint("plain", __name__)
@@ -20,6 +24,19 @@ NAMED_FIELD = "inputFile"
 
 
 @bp.post("/")
+@described(
+    Answer(200, "The label, or a line of JSON.", {TEXT: str}, [parts.REPLAYED, *parts.LIMITS]),
+    parameters=[parts.WAIT, parts.PREFER, parts.IDEMPOTENCY_KEY, parts.NO_CACHE],
+    body=parts.images(1, "One file"),
+    errors=[
+        *parts.OF_UPLOADS,
+        *parts.OF_IMAGES,
+        problems.BUSY,
+        problems.NOT_CLASSIFIED,
+        problems.NOT_FINISHED,
+    ],
+    text_only=True,
+)
 def classify() -> Response:
     """Accept one image, wait for its result and answer with the label (or the output) alone."""
     service = services.current()
@@ -30,9 +47,10 @@ def classify() -> Response:
             raise Problem(problems.BUSY, "Too many requests wait for answers. Try again soon.")
         with admitted_files(service) as received:
             file = _only(received)
-            upload = service.intake.accept(received, access.owner(), key)
+            upload = service.intake.accept(received, access.owner(), key, fresh=asked_fresh())
+            accepted(service, upload)
         standing = standing_of(upload, service.results)
-        service.results.wait(standing, wait.seconds)
+        service.results.wait(standing, wait.seconds, client_gone())
     if standing.pending:
         url = request.host_url.rstrip("/") + shapes.job_url(upload.taken[0].job)
         raise Problem(

@@ -17,14 +17,28 @@ def main() -> int:
         epilog="Example: new-key alice >>keys.txt",
     )
     parser.add_argument("name", metavar="NAME", help="whose key it is; several may be of one name")
+    parser.add_argument(
+        "--images-a-day",
+        metavar="N",
+        type=_count,
+        help="how many images of that name may be uploaded in a day (UTC), 0 for any; those that "
+        "IMAGEFLEET_MAX_IMAGES_PER_DAY allows everybody unless given",
+    )
+    asked = parser.parse_args()
     try:
-        key, line = make(parser.parse_args().name)
+        key, line = make(asked.name, asked.images_a_day)
     except KeysError as error:
         print(f"new-key: {error}", file=sys.stderr)
         return 2
     print(f"The key, which is shown only now: {key}", file=sys.stderr)
     print(line)
     return 0
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no number of images")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 // How one picture looks: a card cloned from the page's template.
 
 import { formatBytes, formatOutput, formatSeconds, formatShare } from "./format.js";
-import { currentKey, openUrl } from "./key.js";
+import { openUrl } from "./key.js";
 import { canRetry } from "./pictures.js";
+import { comesIntoView } from "./seen.js";
 
 /**
  * @typedef {import("./pictures.js").Guess} Guess
  * @typedef {import("./pictures.js").Picture} Picture
  */
-
-/** So much of the window's size away, a card is about to be seen. */
-const NEAR = "50%";
 
 export class Card {
   /** The list item. @type {HTMLElement} */
@@ -56,6 +54,20 @@ export class Card {
     retry.hidden = !canRetry(picture);
   }
 
+  /** @returns {boolean} whether it is left out, though it is on the page */
+  get hidden() {
+    return this.element.hidden === true;
+  }
+
+  set hidden(hidden) {
+    this.element.hidden = hidden;
+  }
+
+  /** @returns {boolean} whether the keyboard's focus is here */
+  get hasFocus() {
+    return this.element.contains(document.activeElement);
+  }
+
   /** Move the keyboard's focus here. */
   focus() {
     this.#part.article.focus();
@@ -77,8 +89,7 @@ export class Card {
       thumbnail.hidden = true; // such as a TIFF, which few browsers show
       extension.textContent = /\.(\w{1,5})$/.exec(name)?.[1].toUpperCase() ?? "?";
     });
-    // With a key the picture is fetched by script, which knows no `loading="lazy"`.
-    if (!file && currentKey()) await comesIntoView(this.element);
+    await comesIntoView(this.element);
     this.#thumbnailUrl = file
       ? URL.createObjectURL(file)
       : await openUrl(`/api/v1/jobs/${job}/image`);
@@ -107,8 +118,8 @@ function stateText({ state, sent }) {
  * @param {Picture} picture
  * @returns {string} the time it took once it is known, until then the file's size if that is
  */
-function factText({ seconds, file }) {
-  if (seconds !== null) return `in ${formatSeconds(seconds)}`;
+function factText({ seconds, state, file }) {
+  if (seconds !== null) return `${state === "done" ? "in" : "after"} ${formatSeconds(seconds)}`;
   return file ? formatBytes(file.size) : "";
 }
 
@@ -127,22 +138,6 @@ function guessRow({ label, score }) {
   row.style.setProperty("--share", String(score));
   row.append(name, " ", share);
   return row;
-}
-
-/**
- * @param {HTMLElement} element
- * @returns {Promise<void>} resolves once it is seen, or about to be
- */
-function comesIntoView(element) {
-  return new Promise((resolve) => {
-    const see = (/** @type {IntersectionObserverEntry[]} */ entries) => {
-      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
-      observer.disconnect();
-      resolve();
-    };
-    const observer = new IntersectionObserver(see, { rootMargin: NEAR });
-    observer.observe(element);
-  });
 }
 
 /** @param {HTMLElement} element */

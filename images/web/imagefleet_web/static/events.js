@@ -1,7 +1,7 @@
 // Results as they arrive: from each batch's event stream, or by asking where none flows.
 
 import { backoff, pause, request } from "./connection.js";
-import { keyHeaders } from "./key.js";
+import { openStream } from "./stream.js";
 
 /**
  * @typedef {import("./pictures.js").Job} Job
@@ -9,6 +9,7 @@ import { keyHeaders } from "./key.js";
  * @typedef {object} Batch
  * @property {string} url
  * @property {Set<string>} outstanding  ids of the jobs without a result
+ * @property {string} lastEvent  the id of the last one that its stream told, empty before the first
  */
 
 /** A browser has six connections to a host; uploads and other tabs need some of them. */
@@ -40,7 +41,7 @@ export class Watcher {
    * @param {string[]} jobs  their ids
    */
   async follow(url, jobs) {
-    const batch = { url, outstanding: new Set(jobs) };
+    const batch = { url, outstanding: new Set(jobs), lastEvent: "" };
     let failures = 0;
     for (;;) {
       const flowed = await this.#stream(batch);
@@ -69,12 +70,13 @@ export class Watcher {
     };
     let silence = setTimeout(fallSilent, SILENCE_MS);
     try {
-      for await (const { type, data } of this.#eventsOf(batch, closing.signal)) {
+      for await (const { type, data, id } of this.#eventsOf(batch, closing.signal)) {
         if (type === "end") break;
         if (type !== "result") continue;
         clearTimeout(silence);
         silence = setTimeout(fallSilent, SILENCE_MS);
         this.#settle(batch, JSON.parse(data));
+        batch.lastEvent = id;
         flowed = batch.outstanding.size === 0;
         if (flowed) break;
       }
@@ -88,24 +90,16 @@ export class Watcher {
   }
 
   /**
-   * Read an event stream; `EventSource` can't send a key.
+   * The events that the batch has not had yet.
    * @param {Batch} batch
    * @param {AbortSignal} signal
-   * @returns {AsyncGenerator<{type: string, data: string}>}
+   * @returns {AsyncGenerator<import("./stream.js").StreamEvent>}
    */
   async *#eventsOf(batch, signal) {
-    const headers = { Accept: "text/event-stream", ...keyHeaders() };
-    const answer = await fetch(`${batch.url}/events`, { headers, signal, cache: "no-store" });
-    if (!answer.ok || !answer.body) return;
+    const stream = await openStream(`${batch.url}/events`, signal, batch.lastEvent);
+    if (stream === null) return;
     this.#connection.report(batch.url, true);
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (let text = ""; ; ) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const blocks = (text + value).split("\n\n");
-      text = blocks.pop() ?? "";
-      for (const block of blocks) yield readEvent(block);
-    }
+    for await (const event of stream.events) if (event) yield event;
   }
 
   /**
@@ -130,24 +124,11 @@ export class Watcher {
   }
 
   /**
-   * Results come again after a reconnect; only the first of each counts.
+   * Results come from the stream and from asking; only the first of each counts.
    * @param {Batch} batch
    * @param {Job} job
    */
   #settle({ outstanding }, job) {
     if (job.status !== "pending" && job.id && outstanding.delete(job.id)) this.#onResult(job);
   }
-}
-
-/**
- * @param {string} block  the lines of one event, `name: value` each
- * @returns {{type: string, data: string}}
- */
-function readEvent(block) {
-  const fields = block.split("\n").map((line) => {
-    const colon = line.indexOf(": ");
-    return [line.slice(0, colon), line.slice(colon + 2)];
-  });
-  const { event = "message", data = "" } = Object.fromEntries(fields);
-  return { type: event, data };
 }

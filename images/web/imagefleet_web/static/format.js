@@ -3,6 +3,10 @@
 const percent = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 0 });
 const decimal = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const [dollars, smallDollars] = [2, 4].map((digits) => new Intl.NumberFormat("en-US", {
+  style: "currency", currency: "USD", minimumFractionDigits: 2, maximumFractionDigits: digits,
+}));
 
 /**
  * @param {string} time  ISO 8601
@@ -10,6 +14,22 @@ const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle
  */
 export function formatTime(time) {
   return moment.format(new Date(time));
+}
+
+/**
+ * @param {string} time  ISO 8601
+ * @returns {string} in the time zone of this browser, `20:38:05`
+ */
+export function formatClock(time) {
+  return clock.format(new Date(time));
+}
+
+/**
+ * @param {number} usd
+ * @returns {string} `$12.30`, small sums with more digits: `$0.0341`
+ */
+export function formatMoney(usd) {
+  return (usd < 1 ? smallDollars : dollars).format(usd);
 }
 
 /**
@@ -56,7 +76,7 @@ export function formatBytes(bytes) {
  * @returns {string} `1 picture`, `3 pictures`
  */
 export function formatCount(number, one) {
-  return `${number} ${one}${number === 1 ? "" : "s"}`;
+  return `${formatNumber(number)} ${one}${number === 1 ? "" : "s"}`;
 }
 
 /**

@@ -13,6 +13,8 @@ import { newPicture, uploadedPicture } from "./pictures.js";
  * @property {(picture: Picture) => void} onRetry
  * @property {(picture: Picture) => void} onRemove
  * @property {() => void} onChange  called after any change
+ * @property {(picture: Picture) => boolean} isShown  whether its card is to be seen
+ * @property {() => void} onFocusLost  the card that had it is not to be seen any more
  */
 
 export class Gallery {
@@ -33,9 +35,30 @@ export class Gallery {
     this.#actions = actions;
   }
 
+  /** @returns {boolean} */
+  get isEmpty() {
+    return this.#cards.size === 0;
+  }
+
   /** @returns {Picture[]} */
   get pictures() {
     return [...this.#cards.keys()];
+  }
+
+  /** @returns {Picture[]} those whose cards are to be seen, in their order */
+  get shown() {
+    const order = new Map([...this.#list.children].map((element, index) => [element, index]));
+    /** @param {Card} card */
+    const place = ({ element }) => order.get(element) ?? 0;
+    const shown = [...this.#cards].filter(([, card]) => !card.hidden);
+    shown.sort(([, one], [, other]) => place(one) - place(other));
+    return shown.map(([picture]) => picture);
+  }
+
+  /** Decide again which cards are to be seen. */
+  refilter() {
+    for (const picture of this.#cards.keys()) this.#keepingFocus(picture, () => {});
+    this.#actions.onChange();
   }
 
   /**
@@ -67,7 +90,7 @@ export class Gallery {
    */
   change(picture, change) {
     Object.assign(picture, change);
-    this.#cards.get(picture)?.show(picture);
+    this.#keepingFocus(picture, (card) => card.show(picture));
     this.#actions.onChange();
   }
 
@@ -86,12 +109,31 @@ export class Gallery {
   }
 
   /**
+   * Change a card, and whether it is to be seen. The focus stays in it, if it was there.
+   * @param {Picture} picture
+   * @param {(card: Card) => void} change
+   */
+  #keepingFocus(picture, change) {
+    const card = this.#cards.get(picture);
+    if (!card) return;
+    const focused = card.hasFocus;
+    change(card);
+    card.hidden = !this.#actions.isShown(picture);
+    if (!focused || card.hasFocus) return;
+    if (card.hidden) this.#actions.onFocusLost();
+    else card.focus();
+  }
+
+  /**
    * @param {Picture[]} pictures
    * @returns {HTMLElement[]} a new card for each
    */
   #cardsOf(pictures) {
     const cards = pictures.map((picture) => new Card(picture, this.#template, this.#actions));
-    for (const [index, picture] of pictures.entries()) this.#cards.set(picture, cards[index]);
+    for (const [index, picture] of pictures.entries()) {
+      this.#cards.set(picture, cards[index]);
+      cards[index].hidden = !this.#actions.isShown(picture);
+    }
     this.#actions.onChange();
     return cards.map((card) => card.element);
   }

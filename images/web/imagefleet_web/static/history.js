@@ -3,6 +3,7 @@
 import { batchUrl, pastBatches } from "./batches.js";
 import { formatCount, formatTime } from "./format.js";
 import { currentKey, openUrl } from "./key.js";
+import { save } from "./takeaway.js";
 
 /**
  * @typedef {import("./batches.js").Past} Past
@@ -12,8 +13,8 @@ import { currentKey, openUrl } from "./key.js";
  * @property {(id: string) => Promise<boolean>} onDelete  resolves to whether the batch is gone
  */
 
-/** In that time a browser has begun to write a file. */
-const DOWNLOAD_MS = 60_000;
+/** The forms in which a batch's results may be taken away. */
+const FORMS = ["csv", "jsonl"];
 
 export class History {
   #part;
@@ -68,16 +69,19 @@ export class History {
   #rowOf({ batch, submitted_at: submitted }) {
     const copy = /** @type {DocumentFragment} */ (this.#template.content.cloneNode(true));
     const row = /** @type {HTMLElement} */ (copy.firstElementChild);
-    const [time, csv] = [partOf(row, "time"), partOf(row, "csv")];
+    const time = partOf(row, "time");
     time.textContent = formatTime(submitted);
     time.setAttribute("datetime", submitted);
     time.id = `batch-${batch}`;
-    csv.setAttribute("href", `${batchUrl(batch)}/results.csv`);
-    csv.addEventListener("click", (event) => {
-      if (!currentKey()) return;
-      event.preventDefault();
-      void download(`${batchUrl(batch)}/results.csv`, `imagefleet-${batch}.csv`);
-    });
+    for (const form of FORMS) {
+      const [link, url] = [partOf(row, form), `${batchUrl(batch)}/results.${form}`];
+      link.setAttribute("href", url);
+      link.addEventListener("click", async (event) => {
+        if (!currentKey()) return; // without one the browser can follow the link by itself
+        event.preventDefault();
+        save(await openUrl(url), `imagefleet-${batch}.${form}`);
+      });
+    }
     for (const control of row.querySelectorAll(".button")) {
       control.setAttribute("aria-describedby", time.id);
     }
@@ -113,18 +117,6 @@ export class History {
     this.#part.section.hidden = this.#rows.size === 0 && this.#cursor === null;
     this.#part.more.hidden = this.#cursor === null;
   }
-}
-
-/**
- * @param {string} url  that wants a key
- * @param {string} name  of the file to keep
- */
-async function download(url, name) {
-  const link = document.createElement("a");
-  link.href = await openUrl(url);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), DOWNLOAD_MS);
 }
 
 /**

@@ -1,9 +1,10 @@
 // The page: brings its parts together.
 
-import { batchUrl } from "./batches.js";
+import { Awaited } from "./awaited.js";
 import { Connection } from "./connection.js";
 import { Earlier } from "./earlier.js";
-import { Watcher } from "./events.js";
+import { Filter } from "./filter.js";
+import { Fleet } from "./fleet/fleet.js";
 import { formatCount } from "./format.js";
 import { Gallery } from "./gallery.js";
 import { History } from "./history.js";
@@ -12,9 +13,12 @@ import { browserStorage, Kept } from "./kept.js";
 import { readLimits } from "./limits.js";
 import { Notices } from "./notices.js";
 import { canRetry, fromJob, isFinished, jobIds } from "./pictures.js";
+import { onceSoon } from "./soon.js";
 import { Summary } from "./summary.js";
+import { asCsv, asJsonLines, save } from "./takeaway.js";
 import { offerCopy } from "./terminal.js";
 import { Uploader } from "./uploader.js";
+import { Views } from "./views.js";
 
 /**
  * @typedef {import("./pictures.js").Job} Job
@@ -25,32 +29,41 @@ import { Uploader } from "./uploader.js";
 const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const chooser = /** @type {HTMLInputElement} */ (byId("files"));
 
-const summary = new Summary(document);
+const filter = new Filter(byId("states"), /** @type {HTMLInputElement} */ (byId("find")), () => {
+  gallery.refilter();
+});
+const summary = new Summary(document, filter);
+const sumUp = onceSoon(() => summary.show(gallery.pictures, gallery.shown));
 const notices = new Notices(byId("notices"));
 const connection = new Connection();
 const gallery = new Gallery(byId("cards"), /** @type {HTMLTemplateElement} */ (byId("card")), {
   onRetry: (picture) => {
     if (canRetry(picture)) uploader.send([picture]);
-    gallery.focus(picture);
   },
   onRemove: (picture) => forget([picture]),
-  onChange: onceAfter(() => summary.show(gallery.pictures)),
+  onChange: () => {
+    byId("results").hidden = gallery.isEmpty;
+    sumUp();
+  },
+  isShown: (picture) => filter.matches(picture),
+  onFocusLost: () => byId("results").focus(),
 });
 const kept = new Kept(browserStorage());
 const earlier = new Earlier(gallery, kept, connection, (batch, pictures) => {
   void awaitResults(batch, pictures);
 });
 const history = new History(document, /** @type {HTMLTemplateElement} */ (byId("batch")), {
-  onShow: (id) => earlier.show(id),
+  onShow: (id) => {
+    filter.reset();
+    return earlier.show(id);
+  },
   onDelete: async (id) => {
     const gone = await earlier.delete(id);
     if (!gone) notices.farewell(id, "This upload could not be deleted. Try again soon.", "trouble");
     return gone;
   },
 });
-/** The pictures whose results are to come, by their jobs' ids. @type {Map<string, Picture>} */
-const awaited = new Map();
-const watcher = new Watcher(connection, (job) => settle(job));
+const awaited = new Awaited(connection, (picture, change) => gallery.change(picture, change));
 const uploader = new Uploader(readLimits(document.body.dataset), connection, {
   onChange: (picture, change) => gallery.change(picture, change),
   onJudged: follow,
@@ -61,17 +74,33 @@ const uploader = new Uploader(readLimits(document.body.dataset), connection, {
   },
   onSettled: (request) => notices.clear(request),
 });
+const fleet = new Fleet(document, connection);
+const views = new Views(byId("views"), (name) => fleet.show(name === "fleet"));
 
 takeFiles({
   chooser,
-  onFiles: (files) => uploader.add(gallery.add(files)),
+  onFiles: (files) => {
+    views.open("pictures");
+    filter.reset(); // whoever adds pictures wants to see them
+    void uploader.add(gallery.add(files));
+  },
   onDrag: (dragging) => document.body.classList.toggle("dragging", dragging),
 });
-byId("retry-failed").addEventListener("click", () => {
-  uploader.send(gallery.pictures.filter(canRetry));
+byId("show-all").addEventListener("click", () => {
+  filter.reset();
   byId("results").focus();
 });
-byId("clear").addEventListener("click", () => forget(gallery.pictures.filter(isFinished)));
+byId("retry-failed").addEventListener("click", () => {
+  uploader.send(gallery.shown.filter(canRetry));
+  byId("results").focus();
+});
+byId("clear").addEventListener("click", () => forget(gallery.shown.filter(isFinished)));
+byId("take-csv").addEventListener("click", () => {
+  save(URL.createObjectURL(asCsv(gallery.shown)), "imagefleet.csv");
+});
+byId("take-jsonl").addEventListener("click", () => {
+  save(URL.createObjectURL(asJsonLines(gallery.shown)), "imagefleet.jsonl");
+});
 connection.addEventListener("change", () => {
   if (connection.lost) {
     const text = "Connection lost. Your pictures stay here; trying until the service answers.";
@@ -102,44 +131,16 @@ function follow(pictures, jobs, batch) {
 
 /**
  * @param {string} batch  its id
- * @param {Picture[]} pictures  some of it, those that are finished too
+ * @param {Picture[]} pictures  some of it
  */
 async function awaitResults(batch, pictures) {
-  const waiting = pictures.filter(({ state }) => state === "waiting");
-  for (const picture of waiting) awaited.set(/** @type {string} */ (picture.job), picture);
-  if (waiting.length === 0) return;
-  await watcher.follow(batchUrl(batch), jobIds(waiting));
-  void history.refresh();
-}
-
-/** @param {Job} job  finished */
-function settle(job) {
-  const picture = job.id === null ? undefined : awaited.get(job.id);
-  if (!picture) return;
-  awaited.delete(/** @type {string} */ (job.id));
-  gallery.change(picture, fromJob(job));
+  if (await awaited.follow(batch, pictures)) void history.refresh();
 }
 
 /** @param {Picture[]} pictures  finished */
 function forget(pictures) {
   kept.remove(jobIds(pictures));
   gallery.remove(pictures);
-  if (gallery.pictures.length > 0) byId("results").focus();
-  else chooser.focus();
-}
-
-/**
- * @param {() => void} action
- * @returns {() => void} asks for the action; it runs once after what is going on now
- */
-function onceAfter(action) {
-  let asked = false;
-  return () => {
-    if (asked) return;
-    asked = true;
-    queueMicrotask(() => {
-      asked = false;
-      action();
-    });
-  };
+  if (gallery.isEmpty) chooser.focus();
+  else byId("results").focus();
 }

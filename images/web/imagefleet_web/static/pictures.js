@@ -27,6 +27,7 @@
  * @property {object | null} output  the answer where it is not labels
  * @property {number | null} seconds  from the upload's end to its result
  * @property {Failure | null} error
+ * @property {Job | null} told  its job as the server told it last
  *
  * @typedef {Picture & {file: File}} Chosen  a picture that can be sent
  * @typedef {Partial<Omit<Picture, "id" | "name" | "file">>} Change
@@ -37,6 +38,9 @@ export const TOO_LARGE = "file_too_large";
 export const UNREADABLE = "unreadable_file";
 /** The codes of those errors that no second try can change. */
 const FINAL = new Set([TOO_LARGE, UNREADABLE]);
+
+/** What a picture is of which the server has told nothing. */
+export const UNTOLD = { top: [], output: null, seconds: null, error: null, told: null };
 
 let lastId = 0;
 
@@ -61,8 +65,7 @@ export function uploadedPicture(job) {
 /** @returns {Omit<Picture, "name" | "file">} */
 function unknown() {
   lastId += 1;
-  const result = { top: [], output: null, seconds: null, error: null };
-  return { id: lastId, job: null, state: "queued", sent: 0, ...result };
+  return { id: lastId, job: null, state: "queued", sent: 0, ...UNTOLD };
 }
 
 /**
@@ -70,15 +73,12 @@ function unknown() {
  * @returns {Change} what the job's state means for its picture
  */
 export function fromJob(job) {
-  if (job.status === "done") {
-    const { top, output = null } = job;
-    return { state: "done", top: top ?? [], output, seconds: secondsTaken(job), error: null };
-  }
-  if (job.status === "pending") return { state: "waiting", sent: 1 };
-  return refusal(
-    job.error ?? { code: "unknown", message: "The server gave no reason." },
-    job.status === "rejected" ? "refused" : "failed",
-  );
+  const { top, output = null, error } = job;
+  const told = { told: job, seconds: secondsTaken(job) };
+  if (job.status === "done") return { ...told, state: "done", top: top ?? [], output, error: null };
+  if (job.status === "pending") return { ...told, state: "waiting", sent: 1 };
+  const reason = error ?? { code: "unknown", message: "The server gave no reason." };
+  return { ...refusal(reason, job.status === "rejected" ? "refused" : "failed"), ...told };
 }
 
 /**
@@ -87,7 +87,7 @@ export function fromJob(job) {
  * @returns {Change}
  */
 export function refusal(error, state = "refused") {
-  return { state, error, sent: 0 };
+  return { state, error, sent: 0, seconds: null };
 }
 
 /**

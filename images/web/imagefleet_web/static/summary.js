@@ -12,40 +12,65 @@ import { canRetry, count, isFinished } from "./pictures.js";
 const QUIET_MS = 3000;
 
 export class Summary {
+  #filter;
   #part;
   #spoken = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #pending;
 
-  /** @param {ParentNode} page */
-  constructor(page) {
+  /**
+   * @param {ParentNode} page
+   * @param {import("./filter.js").Filter} filter
+   */
+  constructor(page, filter) {
     /** @param {string} id */
     const part = (id) => /** @type {HTMLElement} */ (page.querySelector(`#${id}`));
+    this.#filter = filter;
     this.#part = {
-      results: part("results"),
+      all: part("count-all"),
       waiting: part("count-waiting"),
       done: part("count-done"),
       failed: part("count-failed"),
       progress: /** @type {HTMLProgressElement} */ (part("progress")),
+      shown: part("shown"),
+      noMatch: part("no-match"),
+      noMatchText: part("no-match-text"),
       retry: part("retry-failed"),
       clear: part("clear"),
       live: part("summary"),
     };
   }
 
-  /** @param {Picture[]} pictures */
-  show(pictures) {
-    const { results, waiting, done, failed, progress, retry, clear } = this.#part;
+  /**
+   * @param {Picture[]} pictures  all of them
+   * @param {Picture[]} shown  those that the filter lets through
+   */
+  show(pictures, shown) {
+    const part = this.#part;
     const counts = count(pictures);
-    results.hidden = counts.total === 0;
-    waiting.textContent = String(counts.waiting);
-    done.textContent = String(counts.done);
-    failed.textContent = String(counts.failed);
-    progress.max = Math.max(1, counts.total);
-    progress.value = counts.done + counts.failed;
-    retry.hidden = !pictures.some(canRetry);
-    clear.hidden = !pictures.some(isFinished);
-    this.#speakSoon(sentence(counts));
+    part.all.textContent = String(counts.total);
+    part.waiting.textContent = String(counts.waiting);
+    part.done.textContent = String(counts.done);
+    part.failed.textContent = String(counts.failed);
+    part.progress.max = Math.max(1, counts.total);
+    part.progress.value = counts.done + counts.failed;
+    part.retry.hidden = !shown.some(canRetry);
+    part.clear.hidden = !shown.some(isFinished);
+    this.#tellMatches(counts.total, shown.length);
+    this.#speakSoon(`${sentence(counts)} ${part.shown.textContent}`.trim());
+  }
+
+  /**
+   * @param {number} total
+   * @param {number} shown  how many of them
+   */
+  #tellMatches(total, shown) {
+    const { shown: text, noMatch, noMatchText } = this.#part;
+    const { active, emptiness } = this.#filter;
+    const of = formatCount(total, "picture");
+    text.textContent = active && total > 0 ? `${shown} of ${of} shown.` : "";
+    noMatch.hidden = total === 0 || shown > 0;
+    noMatchText.textContent = noMatch.hidden ? "" : emptiness;
   }
 
   /** @param {string} text */

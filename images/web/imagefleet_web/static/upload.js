@@ -105,7 +105,7 @@ export function post(files, idempotencyKey, onProgress) {
 export function readAnswer(status, body, retryAfter, files) {
   if (status === 0) return { kind: "unreachable" };
   if (status === 401) return { kind: "locked" };
-  if (PASSING.has(status)) {
+  if (PASSING.has(status) && parse(body).code !== "quota_exceeded") {
     return { kind: "busy", seconds: Number(retryAfter) || DEFAULT_RETRY_SECONDS };
   }
   const told = parse(body);

@@ -3,7 +3,7 @@
 import { pause } from "./connection.js";
 import { askForKey, currentKey } from "./key.js";
 import { refusalOf, unreadable } from "./limits.js";
-import { refusal } from "./pictures.js";
+import { UNTOLD, refusal } from "./pictures.js";
 import { newIdempotencyKey, nextRequest, post, shareProgress } from "./upload.js";
 
 /**
@@ -23,6 +23,8 @@ import { newIdempotencyKey, nextRequest, post, shareProgress } from "./upload.js
 
 /** A browser has six connections to a host; results and pages need some of them. */
 const REQUESTS_AT_ONCE = 2;
+/** So many files are looked at before the page may draw and answer again. */
+const JUDGED_AT_ONCE = 25;
 /** So often an upload may break off while the server can be reached. */
 const MAX_BREAKS = 3;
 
@@ -55,7 +57,12 @@ export class Uploader {
    * @param {Chosen[]} pictures
    */
   async add(pictures) {
-    const refusals = await Promise.all(pictures.map(({ file }) => refusalOf(file, this.#limits)));
+    /** @type {(import("./pictures.js").Failure | null)[]} */
+    const refusals = [];
+    for (let start = 0; start < pictures.length; start += JUDGED_AT_ONCE) {
+      const some = pictures.slice(start, start + JUDGED_AT_ONCE);
+      refusals.push(...(await Promise.all(some.map(({ file }) => refusalOf(file, this.#limits)))));
+    }
     this.send(pictures.filter((picture, index) => {
       const error = refusals[index];
       if (error) this.#listener.onChange(picture, refusal(error));
@@ -68,9 +75,7 @@ export class Uploader {
    * @param {Chosen[]} pictures
    */
   send(pictures) {
-    for (const picture of pictures) {
-      this.#listener.onChange(picture, { state: "queued", sent: 0, error: null });
-    }
+    this.#change(pictures, { ...UNTOLD, state: "queued", sent: 0 });
     this.#queue.push(...pictures);
     this.#fill();
   }

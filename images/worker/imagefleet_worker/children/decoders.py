@@ -104,6 +104,14 @@ class Decoders:
         """Return the bytes of memory that large pictures have reserved."""
         return self._budget.used()
 
+    def limit(self) -> int:
+        """Return the bytes that large pictures may reserve, all of them together."""
+        return self._budget.total_bytes
+
+    def restarts(self) -> int:
+        """Return how many decoders have followed one that ended."""
+        return sum(place.restarts for place in self._places)
+
     def _reserve(self, needed: int) -> Reservation:
         return self._budget.reserve(needed - self._base)
 

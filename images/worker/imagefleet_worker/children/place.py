@@ -26,6 +26,7 @@ class Place(Generic[C]):
         self._make = make
         self._closing = closing
         self._child: C | None = None
+        self._started = 0
         self._failures = 0
         self._resume_at = 0.0
 
@@ -34,10 +35,15 @@ class Place(Generic[C]):
         """Whether the last attempt to start a child didn't fail."""
         return not self._failures
 
+    @property
+    def restarts(self) -> int:
+        """How many children have followed another."""
+        return max(0, self._started - 1)
+
     def start(self) -> None:
         """Start a child, without waiting for it."""
         with suppress(ChildLost):  # whoever needs it tries again, and hears why
-            self._child = self._make()
+            self._child = self._next()
 
     def child(self) -> C:
         """Return a child that can be used; raises `ChildLost` if none can be started."""
@@ -46,7 +52,7 @@ class Place(Generic[C]):
         try:
             if self._child is None or not self._child.alive():
                 self.close()
-                self._child = self._make()
+                self._child = self._next()
             self._child.await_ready()
         except ChildLost:
             self.close()
@@ -73,3 +79,8 @@ class Place(Generic[C]):
         if self._child is not None:
             self._child.close()
             self._child = None
+
+    def _next(self) -> C:
+        child = self._make()
+        self._started += 1
+        return child

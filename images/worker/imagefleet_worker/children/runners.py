@@ -111,6 +111,10 @@ class Runner:
         """Return the process once it can be used; raises `ChildLost` that says why it can't."""
         return self._place.child()
 
+    def restarts(self) -> int:
+        """Return how many processes have followed one that ended."""
+        return self._place.restarts
+
     def process(self, pictures: Sequence[Picture]) -> list[Outcome]:
         """Return what became of each picture, in order; only one thread may call this at a time.
 

@@ -1,0 +1,86 @@
+"""What the page does while the server can't be reached: it says so, and goes on by itself."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browsing import RESULT_MS, card, choose, expect_done, expect_state, open_view
+from stage import Stage, busy
+from system import SAMPLES
+
+pytestmark = pytest.mark.browser
+
+# It tries again after up to 15 s.
+REGAINED_MS = 40_000
+
+
+def test_an_upload_waits_until_the_network_is_back(staged: Page, stage: Stage) -> None:
+    # given a page that has lost the network
+    staged.context.set_offline(True)
+    choose(staged, [SAMPLES / "flower.jpg"])
+    expect(staged.locator("#notices")).to_contain_text("Connection lost", timeout=RESULT_MS)
+    expect(card(staged, "flower.jpg")).to_contain_text("Waiting to be sent")
+
+    # when it is back
+    staged.context.set_offline(False)
+
+    expect(staged.locator("#notices")).to_contain_text("Connected again", timeout=REGAINED_MS)
+    stage.finish(1)
+    expect_state(card(staged, "flower.jpg"), "done")
+    expect(staged.locator("#notices")).to_be_empty()
+
+
+def test_results_that_came_while_the_server_was_gone_are_shown(staged: Page, stage: Stage) -> None:
+    # given an upload of which one result has come, and then the server goes
+    choose(staged, [SAMPLES / "flower.jpg", SAMPLES / "coffee.jpg"])
+    stage.finish(1)
+    expect_done(staged, 1)
+    stage.stop()
+    expect(staged.locator("#notices")).to_contain_text("Connection lost", timeout=RESULT_MS)
+    expect_state(card(staged, "coffee.jpg"), "waiting")
+
+    # when the other result is there before the server is
+    stage.finish(1)
+    stage.start()
+
+    expect_done(staged, 2, REGAINED_MS)
+    expect(staged.locator("#notices")).to_be_empty()
+
+
+def test_the_fleet_goes_on_from_where_it_was_lost(staged: Page, stage: Stage) -> None:
+    # given a page that has seen the fleet
+    asked: list[str | None] = []
+    staged.on(
+        "request",
+        lambda each: (
+            asked.append(each.headers.get("last-event-id")) if "fleet/events" in each.url else None
+        ),
+    )
+    seen = busy()
+    stage.tell(seen)
+    open_view(staged, "Fleet")
+    expect(staged.locator("#figure-waiting")).to_have_text("420")
+
+    # when the server goes for a while
+    stage.stop()
+    expect(staged.locator("#notices")).to_contain_text("Connection lost", timeout=RESULT_MS)
+    stage.start()
+
+    # then it is told again, of the history only what is new
+    expect(staged.locator("#notices")).to_be_empty(timeout=REGAINED_MS)
+    newest = seen.history[-1].at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    expect(staged.locator("#figure-waiting")).to_have_text("420")
+    assert asked[0] is None
+    assert asked[-1] == newest
+
+
+def test_a_fleet_that_nobody_looks_at_is_not_missed(staged: Page, stage: Stage) -> None:
+    open_view(staged, "Fleet")
+    expect(staged.locator("#fleet-headline")).not_to_be_empty()
+    stage.stop()
+    expect(staged.locator("#notices")).to_contain_text("Connection lost", timeout=RESULT_MS)
+
+    open_view(staged, "Pictures")
+
+    expect(staged.locator("#notices")).to_be_empty()

@@ -1,0 +1,57 @@
+"""The pool of calls to AWS goes on while AWS is slow, and tells whoever waits when it is silent."""
+
+from __future__ import annotations
+
+from concurrent.futures import wait
+from threading import Event
+
+import pytest
+
+from clock import Clock
+from imagefleet_core.errors import Unavailable
+from imagefleet_web.calls import Calls
+
+DEADLINE_S = 20
+PATIENCE_S = 10.0
+
+
+def held(event: Event) -> str:
+    """Be a call that hangs until the test lets it go on."""
+    assert event.wait(DEADLINE_S)
+    return "held"
+
+
+def test_answers_and_errors_come_through() -> None:
+    with Calls(2, PATIENCE_S) as pool:
+        assert pool.submit(int, "7").result() == 7
+        assert list(pool.map(int, ["1", "2"])) == [1, 2]
+        with pytest.raises(ValueError):
+            pool.submit(int, "seven").result()
+
+
+def test_a_call_that_waited_long_behind_one_that_hangs_is_not_made() -> None:
+    made: list[str] = []
+    hangs, clock = Event(), Clock()
+    with Calls(1, PATIENCE_S, clock) as pool:
+        first = pool.submit(held, hangs)
+        second = pool.submit(made.append, "second")
+        clock.now += PATIENCE_S + 1
+        hangs.set()
+
+        assert first.result() == "held"
+        with pytest.raises(Unavailable, match="not begun"):
+            second.result()
+        # and one that comes now is
+        pool.submit(made.append, "third").result()
+    assert made == ["third"]
+
+
+def test_a_call_that_waited_long_is_made_where_others_like_it_go_well() -> None:
+    hangs, clock = Event(), Clock()
+    with Calls(1, PATIENCE_S, clock) as pool:
+        calls = [pool.submit(held, hangs) for _ in range(5)]
+        clock.now += PATIENCE_S + 1
+        hangs.set()
+        wait(calls)
+
+    assert [call.result() for call in calls] == ["held"] * 5
