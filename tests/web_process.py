@@ -45,7 +45,9 @@ class WebProcess:
 
     def server(self) -> psutil.Process:
         """Return the process that answers."""
-        (server,) = psutil.Process(self.process.pid).children()
+        master = psutil.Process(self.process.pid)
+        wait_for(master.children, READY_S)
+        (server,) = master.children()
         return server
 
     def kill(self) -> None:

@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,100}\.[A-Za-z0-9]{1,10}")
 # S3's "safe characters", less those that URLs or shells give a meaning.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-# ASCII that URLs, shells or forms give a meaning; S3 fills variables in, "${…}", in a form's fields.
+# ASCII that URLs, shells or forms give a meaning, as S3 does to "${…}" in a form's fields.
 _UNSAFE_IN_FORM = re.compile(r"[^A-Za-z0-9 ._\x80-\U0010ffff-]+")
 _INPUT_KEY = re.compile(r"(?:inbox/)?[^/]+/(\d{4,9})-([^/]+)", re.ASCII)
 # A UUIDv7 (RFC 9562, section 5.7) and a number from 1, each as we write them.

@@ -72,7 +72,7 @@ class Siblings:
         message = _END.join(reply.replace(_END, " ") for reply in replies).encode()
         for other in self._ears.others:
             with suppress(OSError):  # it is behind, or the message too large for the system
-                pass
+                other.send(message, socket.MSG_DONTWAIT)
 
     def hear(self) -> list[str] | None:
         """Return what another passes on, waiting for it; None if there are no others.

@@ -18,7 +18,7 @@ JOB = JobId("0192f3c4-5d6e-7f80-8123-456789abcdef", 7)
         ("猫.png", "猫.png", "png"),
         ("a\x00b\nc.png", "abc.png", "abc.png"),
         ("", "image", "image"),
-        ("..", "..", "image"),
+        ("..", "image", "image"),
         ("<script>.gif", "<script>.gif", "script-.gif"),
     ],
 )

@@ -7,7 +7,6 @@ from io import BytesIO
 import boto3
 import pytest
 
-import fakes
 from imagefleet_core import keys
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import (

@@ -171,9 +171,7 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-def saying(
-    status: int, detail: str = "Not now.", code: str = "some_code", **headers: str
-) -> Fault:
+def saying(status: int, detail: str = "Not now.", code: str = "some_code", **headers: str) -> Fault:
     """A fault: this answer instead."""
 
     def say(handler: Handler) -> None:

@@ -219,6 +219,21 @@ def test_only_success_and_gone_end_it(
     assert bool(notes(world)) == (status != 410)
 
 
+def test_a_batch_whose_answers_were_known_calls_back_at_once(
+    start: Callable[..., Web], world: World, receiver: Receiver
+) -> None:
+    web = start(reuse_results=True)
+    web.upload(("cat.jpg", CHELSEA))
+    finish(web, world)
+
+    answered = upload(web, receiver.url(), ("cat.jpg", CHELSEA))
+    callbacks(web).keeper.step()
+
+    assert answered.status_code == 200
+    assert len(world.queued()) == 1
+    assert heard(receiver)[0].headers["webhook-id"] == answered.json["batch"]
+
+
 def test_with_the_background_it_goes_by_itself(
     calling: Web, world: World, receiver: Receiver
 ) -> None:

@@ -14,7 +14,6 @@ from openapi_spec_validator import validate
 from imagefleet_web import problems
 from imagefleet_web.keys import make
 from imagefleet_web.openapi.document import routes
-from imagefleet_web.openapi.operation import operation_of
 from imagefleet_web.openapi.schemas import About, Schemas
 from imagefleet_web.problems import Kind
 from web_tier import Web, World
@@ -60,21 +59,17 @@ def test_the_document_is_openapi_3_1(web: Web, guarded: Web) -> None:
 
 
 def test_every_route_says_what_it_does(web: Web) -> None:
-    described = {e for _, _, e, view in routes(web.app) if operation_of(view)}
+    described = {route.endpoint for route in routes(web.app) if route.operation}
 
-    assert {endpoint for _, _, endpoint, _ in routes(web.app)} - described == APART
+    assert {route.endpoint for route in routes(web.app)} - described == APART
     told = operations(document(web))
     assert {endpoint.partition(".")[2] for endpoint in described} == told.keys()
     assert all(operation["summary"] for operation in told.values())
 
 
 def test_every_kind_of_problem_is_one_that_some_route_says_it_has(web: Web) -> None:
-    said = {
-        kind
-        for _, _, _, view in routes(web.app)
-        if (operation := operation_of(view))
-        for kind in operation.errors
-    }
+    operations = [route.operation for route in routes(web.app) if route.operation]
+    said = {kind for operation in operations for kind in operation.errors}
 
     kinds = {each for each in vars(problems).values() if isinstance(each, Kind)}
     assert kinds - said - {problems.INTERNAL, problems.UNAUTHORIZED} == OF_NO_VIEW
