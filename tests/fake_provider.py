@@ -59,7 +59,8 @@ class FakeProvider:
 
     def last_words(self, ids: Collection[str]) -> Mapping[str, str]:
         self.outage.check("last_words")
-        return {worker: f"{worker} could not begin" for worker in ids}
+        ours = [each.id for each in self.list() if each.id in ids]
+        return {worker: f"{worker} could not begin" for worker in ours}
 
     def sweep(self) -> None:
         self.outage.check("sweep")

@@ -29,6 +29,7 @@ from imagefleet_core.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
@@ -36,6 +37,8 @@ CONNECT_TIMEOUT_S = 3
 # SQS holds a long poll open for at most 20 s; the answer needs some time on top of that.
 SQS_READ_TIMEOUT_S = 30
 S3_READ_TIMEOUT_S = 20
+# `CreateFleet` answers once all is launched or refused, which takes seconds for each zone.
+EC2_READ_TIMEOUT_S = 30
 # One try and four retries with exponential backoff and jitter: under 10 s in all for an error
 # that answers at once, long enough for a 503 SlowDown to pass.
 MAX_ATTEMPTS = 5
@@ -89,6 +92,11 @@ class Aws:
         silent_s = SQS_READ_TIMEOUT_S if polling else self._silent_s
         with _connecting("SQS"):
             return self._session.client("sqs", config=self._config(silent_s, connections))
+
+    def ec2(self) -> EC2Client:
+        """Return an EC2 client; launching may be silent for a while."""
+        with _connecting("EC2"):
+            return self._session.client("ec2", config=self._config(EC2_READ_TIMEOUT_S, 1))
 
     def cloudformation(self) -> CloudFormationClient:
         """Return a CloudFormation client."""

@@ -73,19 +73,23 @@ class Loop:
         self._ear = Ear(telemetry, self.wake) if not dry_run else None
         self._rests = False
         self._capped = False
-        self._listed_at = float("-inf")
+        self._listed_at = self._turned_at = float("-inf")
         self._trouble: str | None = None
         self._said: tuple[int, tuple[str, ...]] | None = None
 
     def run(self, stopping: threading.Event, tick_s: float) -> None:
         """Take turns until `stopping` is set, and `wake` called; the fleet is left as it is."""
         while not stopping.is_set():
+            woken = self._woken.is_set()
             self._woken.clear()
             if self._lease and not self._lease.hold():
                 self._beat()
                 stopping.wait(LOOK_S)
                 continue
-            self.turn(time.time())
+            # At rest a pause may end only because the lease had to be renewed.
+            if woken or not self._rests or self._rested_s() >= REST_TICK_S:
+                self._turned_at = time.monotonic()
+                self.turn(time.time())
             self._pause(stopping, tick_s)
         if self._ear:
             self._ear.close()
@@ -96,11 +100,14 @@ class Loop:
         """End a pause now; for other threads."""
         self._woken.set()
 
+    def _rested_s(self) -> float:
+        return time.monotonic() - self._turned_at
+
     def _pause(self, stopping: threading.Event, tick_s: float) -> None:
         if self._rests and self._ear:
             self._ear.listen()
-            # The lease has to be renewed meanwhile, or another scaler takes over.
-            self._woken.wait(min(REST_TICK_S, self._lease.renew_s if self._lease else REST_TICK_S))
+            rest_s = max(0.0, REST_TICK_S - self._rested_s())
+            self._woken.wait(min(rest_s, self._lease.renew_s) if self._lease else rest_s)
         else:
             stopping.wait(tick_s)
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagefleet_core.settings import Settings, SettingsError, setting
 from imagefleet_scaler.policy import PolicyConfig
+from imagefleet_scaler.providers.ec2.prices import usual_price
 
 # Of each provider: the usual seconds from a launch to a worker at work, and the seconds that are
 # billed at least. EC2's: docs/evaluation.md.
 USUAL = {"process": (1, 0), "docker": (1, 0), "ec2": (40, 60)}
 # The age of the lease is told in whole seconds.
 SHORTEST_LEASE_S = 5
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_FleetLaunchTemplateConfigRequest.html
+MOST_PLACES = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScalerSettings(Settings):
     """The settings of the scaler."""
 
-    provider: str = setting("process", "where workers run", one_of=("process", "docker"))
+    provider: str = setting("process", "where workers run", one_of=("process", "docker", "ec2"))
     min_workers: int = setting(0, "workers kept while nothing waits", at_least=0, at_most=1000)
     max_workers: int = setting(20, "most workers there may be", at_least=1, at_most=1000)
     target_s: float = setting(
@@ -88,7 +92,8 @@ class ScalerSettings(Settings):
     )
     worker_usd_per_hour: float = setting(
         0,
-        "US dollars a worker costs an hour, 0 for no cost to be told",
+        "US dollars a worker costs an hour; 0 for no cost to be told, with ec2 for the price of"
+        " the types if that is known",
         at_least=0,
         at_most=10_000,
     )
@@ -104,6 +109,41 @@ class ScalerSettings(Settings):
     docker_compose_project: str = setting(
         "", "docker: the compose project whose `down` removes the workers, if any"
     )
+    worker_pull: bool = setting(
+        False, "docker: whether to pull the workers' image where it is missing"
+    )
+    launch_template: str = setting("", "ec2: the launch template, <prefix>-worker unless given")
+    instance_types: str = setting(
+        "",
+        "ec2: types of instances with commas between, the preferred ones first; the launch"
+        " template's own if empty",
+    )
+    subnets: str = setting(
+        "",
+        "ec2: subnets that instances may run in, with commas between; the launch template's own"
+        " if empty",
+    )
+    spot_percent: float = setting(
+        0,
+        "ec2: how many of a hundred instances are spot instances, if there are any",
+        at_least=0,
+        at_most=100,
+    )
+    warm_pool: int = setting(
+        0,
+        "ec2: instances that are kept stopped, to be there sooner; their disks cost money",
+        at_least=0,
+        at_most=1000,
+    )
+    ec2_launch: str = setting(
+        "fleet",
+        "ec2: what launches instances; CreateFleet, or RunInstances for accounts and emulators"
+        " where that is not to be had",
+        one_of=("fleet", "run"),
+    )
+    image_id: str = setting(
+        "", "ec2: an AMI in place of the launch template's own", pattern="ami-[0-9a-z]+"
+    )
 
     def __post_init__(self) -> None:
         """Check what two variables must agree on."""
@@ -117,13 +157,51 @@ class ScalerSettings(Settings):
             problems.append(
                 f"IMAGEFLEET_LEASE_S is {self.lease_s:g}: expected 0 or at least {SHORTEST_LEASE_S}"
             )
-        if (self.max_usd_per_hour or self.max_usd_per_day) and not self.worker_usd_per_hour:
+        if (self.max_usd_per_hour or self.max_usd_per_day) and not self.usd_per_hour:
             problems.append(
                 "IMAGEFLEET_WORKER_USD_PER_HOUR is not set: a cap on money needs to know what a "
                 "worker costs"
             )
+        problems += self._problems_of_places()
         if problems:
             raise SettingsError(problems)
+
+    def _problems_of_places(self) -> list[str]:
+        problems = []
+        types, subnets = self.listed_instance_types, self.listed_subnets
+        if not all(re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", each) for each in types):
+            problems.append(
+                f"IMAGEFLEET_INSTANCE_TYPES is {self.instance_types[:100]!r}: expected types like "
+                "c7i.large,c6i.large"
+            )
+        if not all(re.fullmatch(r"subnet-[0-9a-f]+", each) for each in subnets):
+            problems.append(
+                f"IMAGEFLEET_SUBNETS is {self.subnets[:100]!r}: expected ids like "
+                "subnet-0a1b2c3d,subnet-4e5f6a7b"
+            )
+        if len(types or ("",)) * len(subnets or ("",)) > MOST_PLACES:
+            problems.append(
+                f"IMAGEFLEET_INSTANCE_TYPES has {len(types)} and IMAGEFLEET_SUBNETS {len(subnets)}"
+                f": expected at most {MOST_PLACES} pairs of them"
+            )
+        return problems
+
+    @property
+    def usd_per_hour(self) -> float:
+        """What a worker costs, by default what AWS charges for its type; 0 for no cost to tell."""
+        if self.worker_usd_per_hour or self.provider != "ec2":
+            return self.worker_usd_per_hour
+        return usual_price(self.listed_instance_types)
+
+    @property
+    def listed_instance_types(self) -> tuple[str, ...]:
+        """The instance types, the preferred ones first."""
+        return _listed(self.instance_types)
+
+    @property
+    def listed_subnets(self) -> tuple[str, ...]:
+        """The subnets that instances may run in."""
+        return _listed(self.subnets)
 
     @property
     def heartbeat(self) -> Path:
@@ -151,7 +229,12 @@ class ScalerSettings(Settings):
             billed_s=billed_s,
             launches_a_minute=self.max_launches_per_minute,
             lifetime_s=self.worker_lifetime_s,
-            worker_usd_per_hour=self.worker_usd_per_hour,
+            worker_usd_per_hour=self.usd_per_hour,
             max_usd_per_hour=self.max_usd_per_hour,
             max_usd_per_day=self.max_usd_per_day,
         )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return what stands between commas, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import pytest
 
 import docker_engine
+import ec2_account
 from fake_provider import FakeProvider, Machines
 from imagefleet_scaler.providers.base import InstanceState, Provider
 from imagefleet_scaler.providers.container_spec import WORKER_LABEL
+from imagefleet_scripts import emulator
+from imagefleet_scripts.emulator import Emulator
 from process_workers import ProcessWorkers
 from system import wait_for
 
@@ -25,7 +28,15 @@ class Place:
 
 
 @pytest.fixture(
-    params=["fake", "process", pytest.param("docker", marks=pytest.mark.docker)],
+    params=[
+        "fake",
+        "process",
+        pytest.param("docker", marks=pytest.mark.docker),
+        "moto fleet",
+        "moto run",
+        pytest.param("ministack fleet", marks=pytest.mark.embedded),
+        pytest.param("ministack run", marks=pytest.mark.embedded),
+    ],
 )
 def place(request: pytest.FixtureRequest, fleet: str) -> Iterator[Place]:
     """Each kind of place in turn, empty again in the end."""
@@ -35,6 +46,13 @@ def place(request: pytest.FixtureRequest, fleet: str) -> Iterator[Place]:
     elif request.param == "process":
         with ProcessWorkers() as processes:
             yield Place(processes.open, processes.kill)
+    elif request.param.startswith("moto"):
+        with ec2_account.on_moto() as account:
+            yield ec2_place(account, request.param)
+    elif request.param.startswith("ministack"):
+        ministack: Emulator = request.getfixturevalue("ministack")
+        with ec2_account.on_emulator(ministack.environment) as account:
+            yield ec2_place(account, request.param)
     else:
         with closing(docker_engine.require_engine()) as engine:
 
@@ -46,6 +64,20 @@ def place(request: pytest.FixtureRequest, fleet: str) -> Iterator[Place]:
             yield Place(lambda name: docker_engine.provider(engine, name), kill_container)
             for name in (fleet, f"{fleet}-other"):
                 docker_engine.remove_fleet(engine, name)
+
+
+@pytest.fixture(scope="module")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    started = emulator.start(tmp_path_factory.mktemp("ministack"), keep=False)
+    yield started
+    started.process.terminate()
+    started.process.wait(SOON_S)
+
+
+def ec2_place(account: ec2_account.Account, kind: str) -> Place:
+    by_run = kind.endswith("run")
+    image_id = ec2_account.IMAGE if by_run else ""
+    return Place(lambda name: account.open(name, by_run=by_run, image_id=image_id), account.kill)
 
 
 def ids(provider: Provider) -> set[str]:
@@ -147,3 +179,26 @@ def test_workers_launched_later_are_younger(place: Place, fleet: str) -> None:
     launched_at = {instance.id: instance.launched_at for instance in provider.list()}
 
     assert launched_at[first] <= launched_at[second]
+
+
+def test_last_words_are_short_and_clean_and_nobody_unknown_has_any(
+    place: Place, fleet: str
+) -> None:
+    provider = place.open(fleet)
+    (worker,) = provider.launch(1)
+
+    words = provider.last_words([worker, "worker-nobody"])
+
+    assert set(words) <= {worker}
+    assert all(0 < len(text) <= 2000 for text in words.values())
+    assert all(char.isprintable() or char == "\n" for text in words.values() for char in text)
+    assert provider.last_words([]) == {}
+    assert ids(provider) == {worker}
+
+
+def test_workers_of_the_newest_parts_are_not_outdated(place: Place, fleet: str) -> None:
+    provider = place.open(fleet)
+    provider.launch(2)
+
+    assert [instance.outdated for instance in provider.list()] == [False, False]
+    assert [instance.expected for instance in provider.list()] == [False, False]

@@ -32,11 +32,19 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One worker's place to run; `launched_at` in Unix seconds, by the provider's clock."""
+    """One worker's place to run.
+
+    Attributes:
+        launched_at: in Unix seconds, by the provider's clock.
+        outdated: whether another one would be made of newer parts.
+        expected: whether it may not have come to be; if it has, it is soon listed by another id.
+    """
 
     id: str
     state: InstanceState
     launched_at: float
+    outdated: bool = False
+    expected: bool = False
 
 
 class Provider(Protocol):
@@ -46,7 +54,10 @@ class Provider(Protocol):
         """Return the instances of this fleet that are there, changing nothing."""
 
     def launch(self, count: int) -> Sequence[str]:
-        """Start `count` workers and return their ids; they are listed from now on."""
+        """Start `count` workers and return their ids; they are listed from now on.
+
+        Fewer, where there is no more to be had: the provider says so, and asks again in a while.
+        """
 
     def retire(self, ids: Collection[str]) -> None:
         """Let workers finish what they hold and go, without waiting; unknown ids are no error.
@@ -55,7 +66,11 @@ class Provider(Protocol):
         """
 
     def last_words(self, ids: Collection[str]) -> Mapping[str, str]:
-        """Return the end of what workers that never came to work have said, where it is known."""
+        """Return the end of what workers that never came to work have said, where it is known.
+
+        At most 2,000 characters each. Where nothing is known, that is no error. What ran such a
+        worker is not used again.
+        """
 
     def sweep(self) -> None:
         """Clear away what has ended, saying so, and end by force what takes too long to go."""

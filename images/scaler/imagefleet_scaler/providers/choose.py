@@ -6,11 +6,18 @@ import sys
 from collections.abc import Callable, Mapping
 
 from imagefleet_scaler.providers.base import IDLE_EXIT, METRICS_PORT, Provider
+from imagefleet_scaler.providers.journal import Journal, MemoryJournal
 from imagefleet_scaler.settings import ScalerSettings
+
+# The next turn tries again anyway; the second try is for a connection that was closed meanwhile.
+EC2_ATTEMPTS = 2
 
 
 def choose_provider(
-    settings: ScalerSettings, environ: Mapping[str, str], stopping: Callable[[], bool]
+    settings: ScalerSettings,
+    environ: Mapping[str, str],
+    stopping: Callable[[], bool],
+    journal: Journal | None = None,
 ) -> Provider:
     """Return the provider; raises `ProviderError` if it can't work here at all.
 
@@ -18,7 +25,10 @@ def choose_provider(
         settings: the scaler's own.
         environ: the scaler's environment, of which workers get what they need.
         stopping: whether the scaler is about to end.
+        journal: where launches of instances are noted for the next scaler; nowhere unless given.
     """
+    if settings.provider == "ec2":
+        return _ec2(settings, journal or MemoryJournal())
     workers = {
         **environ,
         IDLE_EXIT: f"{settings.worker_idle_exit_s:g}",
@@ -49,6 +59,30 @@ def choose_provider(
         fleet=fleet_tag(settings.prefix, environ.get("AWS_ENDPOINT_URL", "")),
         command=[sys.executable, "-m", "imagefleet_worker"],
         environment={**workers, METRICS_PORT: "0"},  # they would all have the same one
+        retire_grace_s=settings.retire_grace_s,
+    )
+
+
+def _ec2(settings: ScalerSettings, journal: Journal) -> Provider:
+    """Return the provider whose workers get what they need from the launch template."""
+    from imagefleet_core.aws import Aws
+    from imagefleet_scaler.providers.ec2.provider import Ec2Provider
+    from imagefleet_scaler.providers.ec2.spec import Ec2Spec
+
+    spec = Ec2Spec(
+        fleet=settings.prefix,
+        template=settings.launch_template or f"{settings.prefix}-worker",
+        types=settings.listed_instance_types,
+        subnets=settings.listed_subnets,
+        spot_percent=settings.spot_percent,
+        warm_pool=settings.warm_pool,
+        image_id=settings.image_id,
+        by_run=settings.ec2_launch == "run",
+    )
+    return Ec2Provider(
+        Aws(attempts=EC2_ATTEMPTS).ec2(),
+        spec,
+        journal=journal,
         retire_grace_s=settings.retire_grace_s,
     )
 

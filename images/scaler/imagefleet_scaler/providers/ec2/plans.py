@@ -5,30 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from imagefleet_scaler.providers.ec2 import tags
 from imagefleet_scaler.providers.ec2.orders import Call
 from imagefleet_scaler.providers.ec2.spec import Ec2Spec
-
-
-class Attempt(Protocol):
-    """One way to launch.
-
-    Attributes:
-        call: boto3's name of it.
-        upto: how many there are to be after it, with those of the attempts before.
-        again: whether it may be asked again for what it left open.
-        where: what it asks for, for people.
-    """
-
-    call: Call
-    upto: int
-    again: bool
-    where: str
-
-    def request(self, count: int, token: str, version: int) -> dict[str, Any]:
-        """Return the parameters of a call for `count` instances."""
 
 
 def attempts(spec: Ec2Spec, count: int, spot: int) -> Sequence[Attempt]:
@@ -41,7 +22,15 @@ def attempts(spec: Ec2Spec, count: int, spot: int) -> Sequence[Attempt]:
 
 @dataclass
 class FleetAttempt:
-    """`CreateFleet` chooses among all types and subnets, and answers at once with what it got."""
+    """`CreateFleet` chooses among all types and subnets, and answers at once with what it got.
+
+    Attributes:
+        upto: how many there are to be after it, with those of the attempts before.
+        spot: how many of these are to be spot instances.
+        call: boto3's name of it.
+        again: whether it may be asked again for what it left open.
+        where: what it asks for, for people.
+    """
 
     spec: Ec2Spec
     upto: int
@@ -79,7 +68,7 @@ class FleetAttempt:
 
 @dataclass
 class RunAttempt:
-    """`RunInstances` of one type in one subnet, as many as there are."""
+    """`RunInstances` of one type in one subnet, as many as there are; otherwise likewise."""
 
     spec: Ec2Spec
     upto: int
@@ -114,7 +103,10 @@ class RunAttempt:
         return request
 
 
-def _by_run(spec: Ec2Spec, count: int, spot: int) -> list[Attempt]:
+Attempt: TypeAlias = FleetAttempt | RunAttempt
+
+
+def _by_run(spec: Ec2Spec, count: int, spot: int) -> list[RunAttempt]:
     places = list(itertools.product(spec.types or ("",), spec.subnets or ("",)))
     markets = [(True, spot), (False, count)] if spot else [(False, count)]
     return [

@@ -1,0 +1,231 @@
+"""Launches instances, once each, whatever becomes of a call or of the scaler in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+from uuid import uuid4
+
+import structlog
+
+from imagefleet_core.errors import ImagefleetError
+from imagefleet_scaler.providers.base import Instance, ProviderError
+from imagefleet_scaler.providers.ec2 import orders
+from imagefleet_scaler.providers.ec2.backoff import FIRST_S, Backoff
+from imagefleet_scaler.providers.ec2.calls import Answer, OutcomeUnknown, make
+from imagefleet_scaler.providers.ec2.ledger import EXPECTED_S, Ledger
+from imagefleet_scaler.providers.ec2.machines import Machine
+from imagefleet_scaler.providers.ec2.orders import Order
+from imagefleet_scaler.providers.ec2.pending import Pending
+from imagefleet_scaler.providers.ec2.plans import Attempt, attempts
+from imagefleet_scaler.providers.ec2.refusals import Kind, Refusal
+from imagefleet_scaler.providers.ec2.spec import Ec2Spec
+from imagefleet_scaler.providers.ec2.template import Template
+from imagefleet_scaler.providers.journal import Journal
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+# How long what another scaler launched may go undescribed: it may have ended since.
+ADOPTED_S = 10.0
+MOST_REASONS = 3
+
+log = structlog.get_logger()
+
+
+class Launching:
+    """Makes the calls that launch.
+
+    Args:
+        ledger: takes in what was launched.
+        journal: is told of each call before it is made, and of its outcome.
+        now: Unix seconds.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        ec2: EC2Client,
+        spec: Ec2Spec,
+        *,
+        template: Template,
+        ledger: Ledger,
+        journal: Journal,
+        now: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._ec2 = ec2
+        self._spec = spec
+        self._template = template
+        self._ledger = ledger
+        self._journal = journal
+        self._now = now
+        self._clock = clock
+        self._backoff = Backoff(clock)
+        self._pending: Pending | None = None
+        self._token: str | None = None
+        self._refused: tuple[float, ProviderError] | None = None
+        self._journal_fails = False
+
+    @property
+    def pauses(self) -> bool:
+        """Whether EC2 refused lately; raises `ProviderError` if only a person can help."""
+        if self._refused and self._clock() < self._refused[0]:
+            raise self._refused[1]
+        return self._backoff.lasts
+
+    def expected(self) -> list[Instance]:
+        """Return what may have been launched."""
+        return self._pending.instances() if self._pending else []
+
+    def recall(self) -> bool:
+        """Read the journal; return whether it tells of a launch by another scaler.
+
+        Raises:
+            ImagefleetError: it can't be read.
+        """
+        order = orders.decode(text) if (text := self._journal.read()) else None
+        token = order.token if order else ""
+        if order is None or token == self._token:
+            self._token = token
+            return False
+        self._token = token
+        # The other one's clock may differ from ours.
+        age_s = max(0.0, self._now() - order.at)
+        if age_s >= EXPECTED_S:
+            return False
+        if order.ids is None:
+            self._pending = Pending(order, age_s, self._clock)
+        else:
+            self._ledger.expect(order.ids, order.at, within_s=ADOPTED_S)
+        return True
+
+    def recall_once(self) -> None:
+        """Read the journal, unless it was read or written before."""
+        if self._token is None:
+            self.recall()
+
+    def settle(self, machines: Iterable[Machine]) -> None:
+        """Find out what became of a launch, by what is there or by repeating its call."""
+        if self._pending is None:
+            return
+        self._pending.take_in(machines)
+        if self._pending.is_over:
+            self._pending = None
+        elif self._pending.is_due and self._pending.counts:
+            self._repeat(self._pending)
+
+    def launch(self, count: int, spot: int) -> list[str]:
+        """Launch up to `count` instances, `spot` of them as spot instances if there are any.
+
+        Raises:
+            ProviderError: only a person can help; for half a minute nobody is asked again.
+        """
+        if self._pending:
+            # Another turn will tell how many are wanted beside these.
+            return self._repeat(self._pending) if self._pending.is_due else []
+        try:
+            version = self._template.version()
+        except ProviderError as error:
+            self._refuse(error)
+        return self._launch(count, spot, version)
+
+    def _launch(self, count: int, spot: int, version: int) -> list[str]:
+        launched: list[str] = []
+        refusals: list[Refusal] = []
+        for attempt in attempts(self._spec, count, spot):
+            while (wanted := attempt.upto - len(launched)) > 0:
+                try:
+                    answer = self._order(attempt, wanted, version)
+                except OutcomeUnknown:
+                    return launched
+                launched += answer.ids
+                refusals += answer.refusals
+                if answer.refusals or not (answer.ids and attempt.again):
+                    break
+            if any(each.kind is not Kind.NO_CAPACITY for each in refusals):
+                break
+        self._conclude(count - len(launched), bool(launched), refusals)
+        return launched
+
+    def _order(self, attempt: Attempt, count: int, version: int) -> Answer:
+        token = uuid4().hex
+        request = attempt.request(count, token, version)
+        order = Order(attempt.call, request, token, count, self._now())
+        self._token = token
+        self._note(order)
+        try:
+            answer = make(self._ec2, order, attempt.where)
+        except OutcomeUnknown as error:
+            log.warning(
+                "nobody knows whether workers were launched; they count, and EC2 is asked again",
+                count=count,
+                reason=str(error),
+            )
+            self._pending = Pending(order, 0, self._clock)
+            raise
+        except ProviderError:
+            self._note(replace(order, ids=()))
+            raise
+        self._take_in(order, answer)
+        return answer
+
+    def _repeat(self, pending: Pending) -> list[str]:
+        try:
+            answer = make(self._ec2, pending.order)
+        except (OutcomeUnknown, ProviderError) as error:
+            pending.still_unknown()
+            log.info("still nobody knows whether workers were launched", reason=str(error))
+            return []
+        if answer.untold or not (answer.ids or answer.refusals):
+            pending.was_carried_out()
+            return []
+        self._pending = None
+        self._take_in(pending.order, answer)
+        missing = pending.order.count - len(answer.ids)
+        self._conclude(missing, bool(answer.ids), answer.refusals)
+        return answer.ids
+
+    def _take_in(self, order: Order, answer: Answer) -> None:
+        now = self._now()
+        self._ledger.expect(answer.on_demand, now, within_s=EXPECTED_S)
+        self._ledger.expect(answer.spot, now, spot=True, within_s=EXPECTED_S)
+        self._note(replace(order, ids=tuple(answer.ids)))
+
+    def _conclude(self, missing: int, some: bool, refusals: list[Refusal]) -> None:
+        """Let EC2 be for a while if it did not launch everything, and say why."""
+        if some:
+            self._backoff.reset()
+        if missing <= 0:
+            return
+        lasting = [each for each in refusals if each.kind is Kind.LASTING]
+        if lasting and not some:
+            self._refuse(ProviderError(f"launching workers: {_reasons(lasting)}"))
+        worst = [each for each in refusals if each.kind is not Kind.NO_CAPACITY] or refusals
+        log.warning(
+            "not all workers could be launched",
+            missing=missing,
+            reason=_reasons(worst) or "EC2 gives no reason",
+            next_try_s=self._backoff.begin(),
+        )
+
+    def _refuse(self, error: ProviderError) -> NoReturn:
+        self._refused = (self._clock() + FIRST_S, error)
+        raise error
+
+    def _note(self, order: Order) -> None:
+        """Write an order into the journal; work goes on without it."""
+        try:
+            self._journal.write(order.encode())
+        except ImagefleetError as error:
+            if not self._journal_fails:
+                log.warning("a launch could not be noted for the next scaler", reason=str(error))
+            self._journal_fails = True
+        else:
+            self._journal_fails = False
+
+
+def _reasons(refusals: list[Refusal]) -> str:
+    """Return the sentences of refusals, each once."""
+    return "; ".join(list(dict.fromkeys(str(each) for each in refusals))[:MOST_REASONS])
