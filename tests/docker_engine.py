@@ -44,6 +44,7 @@ def provider(
     stopping: Callable[[], bool] = lambda: False,
     retire_grace_s: float = 60,
     memory_mb: int = 64,
+    pull: bool = False,
 ) -> DockerProvider:
     """Return a provider whose workers do nothing but wait for SIGTERM."""
     spec = ContainerSpec(
@@ -56,7 +57,7 @@ def provider(
         compose_project=compose_project,
         command=command,
     )
-    return DockerProvider(engine, spec, retire_grace_s=retire_grace_s, stopping=stopping)
+    return DockerProvider(engine, spec, retire_grace_s=retire_grace_s, stopping=stopping, pull=pull)
 
 
 def remove_fleet(engine: docker.DockerClient, fleet: str) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
 
 from clock import Clock
+from ec2_faults import FaultyEc2
 from imagefleet_core.aws import Aws
+from imagefleet_scaler.providers.base import Instance
 from imagefleet_scaler.providers.ec2.provider import Ec2Provider
 from imagefleet_scaler.providers.ec2.spec import Ec2Spec
 from imagefleet_scaler.providers.journal import MemoryJournal
@@ -23,13 +28,13 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 TEMPLATE = "worker"
-IMAGE = "ami-12c6146b"  # one that moto has
+IMAGE = "ami-12c6146b"
 SPEC = Ec2Spec(fleet="test", template=TEMPLATE)
 
 
 def fast_clock() -> float:
-    """Return seconds of which twenty pass in one."""
-    return 20 * time.monotonic()
+    """Return seconds of which a hundred pass in one."""
+    return 100 * time.monotonic()
 
 
 @dataclass
@@ -103,11 +108,16 @@ class Account:
 @contextmanager
 def on_moto(**settings: Any) -> Iterator[Account]:
     """An account that moto plays, empty but for the launch template."""
-    with mock_aws():
-        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        aws = Aws(boto3.Session(region_name=REGION, **keys))
-        ec2 = aws.ec2()
+    # A thousand images that nobody launches take moto half a second.
+    with patch.dict(os.environ, MOTO_EC2_LOAD_DEFAULT_AMIS="false"), mock_aws():
+        ec2 = _client()
         yield Account(ec2, lambda: ec2, **settings)
+
+
+@cache
+def _client() -> EC2Client:
+    """Return one client for all of moto's accounts, as making it takes a second."""
+    return Aws(boto3.Session("test", "test", region_name=REGION)).ec2()
 
 
 @contextmanager
@@ -134,3 +144,41 @@ def stopped_clock(**settings: Any) -> tuple[Clock, dict[str, Any]]:
     """Return a clock that tests move, and what makes an account use it for both of its clocks."""
     clock = Clock()
     return clock, {"now": clock, "clock": clock, **settings}
+
+
+@dataclass
+class BadDay:
+    """An account, EC2 in front of it as it is on a bad day, and the clock of both.
+
+    Attributes:
+        provider: the scaler's; `restart` replaces it.
+    """
+
+    account: Account
+    ec2: FaultyEc2
+    clock: Clock
+    provider: Ec2Provider
+
+    def restart(self, **changes: Any) -> Ec2Provider:
+        """Kill the scaler and start another one, which finds what EC2 and the journal tell."""
+        self.provider = self.account.open(ec2=self.ec2.client, **changes)
+        return self.provider
+
+    def turn(self, after_s: float = 2) -> list[Instance]:
+        """Take a turn as the loop does, and return what is listed."""
+        self.clock.now += after_s
+        self.provider.sweep()
+        return list(self.provider.list())
+
+    def listed(self) -> set[str]:
+        """Return the ids that a turn lists."""
+        return {each.id for each in self.turn()}
+
+
+@contextmanager
+def bad_day(**changes: Any) -> Iterator[BadDay]:
+    """EC2 on a bad day; the provider is opened with `changes` of its spec."""
+    clock, clocks = stopped_clock()
+    with on_moto(**clocks) as account:
+        ec2 = FaultyEc2(account.ec2)
+        yield BadDay(account, ec2, clock, account.open(ec2=ec2.client, **changes))

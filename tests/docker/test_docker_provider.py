@@ -1,5 +1,6 @@
 """What only containers do; what every provider does is in unit/scaler/test_providers.py."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,11 +9,12 @@ from uuid import uuid4
 
 import docker
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 from structlog.testing import capture_logs
 
 import docker_engine
+from conditions import skip_or_fail
 from imagefleet_scaler.providers.base import Provider, ProviderError
 from imagefleet_scaler.providers.container_spec import FLEET_LABEL, WORKER_LABEL
 from system import wait_for
@@ -20,6 +22,12 @@ from system import wait_for
 pytestmark = pytest.mark.docker
 
 SOON_S = 30
+REGISTRY = "registry:2"
+REGISTRY_CONFIG = """
+version: 0.1
+storage: {filesystem: {rootdirectory: /var/lib/registry}}
+http: {addr: ":5000"}
+"""
 READY = "ready"
 IGNORE = f"import signal as s; s.signal(15, s.SIG_IGN); print('{READY}', flush=True); s.pause()"
 STUBBORN = f'python -c "{IGNORE}"'
@@ -39,9 +47,51 @@ def fleet(engine: docker.DockerClient) -> Iterator[str]:
     docker_engine.remove_fleet(engine, name)
 
 
+@pytest.fixture
+def registry(engine: docker.DockerClient, fleet: str, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty registry of this engine's own."""
+    try:
+        engine.images.get(REGISTRY)
+    except ImageNotFound:
+        skip_or_fail("DOCKER", f"no Docker image is called {REGISTRY}")
+    # Some builds of that image ask for a password.
+    (tmp_path / "registry.yml").write_text(REGISTRY_CONFIG)
+    container = engine.containers.run(
+        REGISTRY,
+        detach=True,
+        name=f"{fleet}-registry",
+        ports={"5000/tcp": ("127.0.0.1", 0)},
+        volumes=[f"{tmp_path}/registry.yml:/etc/docker/registry/config.yml:ro"],
+    )
+    try:
+
+        def listens() -> bool:
+            container.reload()
+            return bool(container.ports.get("5000/tcp")) and b"listening on" in container.logs()
+
+        wait_for(listens, SOON_S)
+        (port, *_) = container.ports["5000/tcp"] or []
+        address = f"localhost:{port['HostPort']}"
+        yield address
+        for image in engine.images.list():
+            for tag in image.tags:
+                if tag.startswith(address):
+                    engine.images.remove(tag, force=True)
+    finally:
+        container.remove(force=True, v=True)
+
+
 def containers(engine: docker.DockerClient, fleet: str) -> list[Container]:
     """Return a fleet's containers in whatever state."""
     return engine.containers.list(all=True, filters={"label": f"{FLEET_LABEL}={fleet}"})
+
+
+def sweep_until_gone_from(provider: Provider, worker: str) -> None:
+    def gone() -> bool:
+        provider.sweep()
+        return worker not in {each.id for each in provider.list()}
+
+    wait_for(gone, SOON_S)
 
 
 def sweep_until_gone(provider: Provider, engine: docker.DockerClient, fleet: str) -> None:
@@ -83,6 +133,63 @@ def test_the_last_words_of_a_worker_that_died_are_kept(
     assert entry["worker"] == worker
     assert entry["how"] == "with exit code 1"
     assert entry["last_lines"] == "out of film"
+
+
+def test_the_last_words_of_a_worker_are_told_alive_or_dead(
+    engine: docker.DockerClient, fleet: str
+) -> None:
+    talks = "print('\\x1b[31mno model', flush=True); import time; time.sleep(600)"
+    alive = docker_engine.provider(engine, fleet, command=f'python -c "{talks}"')
+    dead = docker_engine.provider(engine, fleet, command="python -c 'exit(\"out of film\")'")
+    (talking,) = alive.launch(1)
+    (dying,) = dead.launch(1)
+
+    wait_for(lambda: alive.last_words([talking]), SOON_S)
+    sweep_until_gone_from(dead, dying)
+
+    assert alive.last_words([talking, "worker-nobody"]) == {talking: "no model"}
+    assert dead.last_words([dying]) == {dying: "out of film"}
+
+
+def test_a_missing_image_is_pulled_beside_the_loop(
+    engine: docker.DockerClient, fleet: str, registry: str
+) -> None:
+    image = f"{registry}/{fleet}:1"
+    engine.images.get(docker_engine.IMAGE).tag(image)
+    engine.images.push(image)
+    engine.images.remove(image)
+    provider = docker_engine.provider(engine, fleet, image=image, pull=True)
+
+    with capture_logs() as logged:
+        assert provider.launch(1) == []
+        wait_for(lambda: provider.launch(1), SOON_S)
+
+    events = [entry["event"] for entry in logged]
+    assert events[0] == "the workers' image is being pulled"
+    assert events[-1] == "the workers' image is here"
+    assert len(provider.list()) == 1
+
+
+def test_an_image_that_cannot_be_pulled_is_one_clear_line(
+    engine: docker.DockerClient, fleet: str, registry: str
+) -> None:
+    provider = docker_engine.provider(engine, fleet, image=f"{registry}/nobody:1", pull=True)
+    refusals: list[str] = []
+
+    def refused() -> bool:
+        try:
+            provider.launch(1)
+        except ProviderError as error:
+            refusals.append(str(error))
+        return bool(refusals)
+
+    with capture_logs():
+        wait_for(refused, SOON_S)
+
+    assert re.fullmatch(
+        "the image .*/nobody:1 can't be pulled: .*: check IMAGEFLEET_WORKER_IMAGE, or build it",
+        refusals[0],
+    )
 
 
 def test_a_worker_that_takes_too_much_memory_is_said_to_have(

@@ -16,15 +16,20 @@ _PHASES = {
     WorkerState.DRAINING: Phase.DRAINING,
     WorkerState.STOPPED: Phase.DRAINING,
 }
+# However long it was silent: a worker reports within a few looks.
+LOOKS_BEFORE_LOST = 4
 
 
 @dataclass
 class _Known:
-    """What is remembered of one worker; times are on the scaler's own clock.
+    """What is remembered of one worker.
 
     Attributes:
+        seen_at: when it was launched or first seen, in Unix seconds.
         is_new: whether it was launched since this scaler began, so that its boot is seen.
-        heard_at: when its last report came.
+        heard_at: when its last report came, or before that when it was first seen; in seconds of
+            the fleet's own clock.
+        was_up: whether it is so much older than this scaler that its boot must be over.
         going: whether it was seen on its way out.
         given_up: whether its boot counts as one that came to nothing.
     """
@@ -32,16 +37,24 @@ class _Known:
     instance: Instance
     seen_at: float
     is_new: bool
-    heard_at: float = 0
+    heard_at: float
+    was_up: bool = False
     report: Report | None = None
     going: bool = False
     given_up: bool = False
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether it came to nothing, if it is not there any more."""
+        return self.report is None and not self.going and not self.instance.expected
 
 
 class Fleet:
     """Merges the provider's list with reports, which may come late, twice and out of order.
 
     Nothing in here must survive: a restarted scaler hears of every worker again within seconds.
+    Silence tells nothing while nobody listened (a suspended laptop, an outage, a clock that
+    jumped), so it is measured on a clock that moves with the looks, and by one look never far.
 
     Args:
         boots: learns how long boots take.
@@ -53,7 +66,10 @@ class Fleet:
         self._lost_after_s = lost_after_s
         self._known: dict[str, _Known] = {}
         self._began = False
+        self._clock = 0.0
+        self._looked_at = float("inf")
         self._service_s: float | None = None
+        self._measured = 0
         self._done = 0
         self._sent_at: float | None = None
 
@@ -61,6 +77,11 @@ class Fleet:
     def service_s(self) -> float | None:
         """Measured seconds one image keeps a worker busy; None before the first image."""
         return self._service_s
+
+    @property
+    def measured(self) -> int:
+        """How many images that was measured on."""
+        return self._measured
 
     @property
     def done(self) -> int:
@@ -87,18 +108,19 @@ class Fleet:
         """Take in who was launched just now; who is not there at the next look came to nothing."""
         for worker in ids:
             instance = Instance(worker, InstanceState.RUNNING, now)
-            self._known[worker] = _Known(instance, seen_at=now, is_new=True)
+            self._known[worker] = _Known(instance, now, True, self._clock)
 
     def update(
         self, instances: Sequence[Instance], reports: Iterable[Report], now: float
     ) -> tuple[Worker, ...]:
         """Take in what was just listed and received; return the workers that are there."""
         listed = {instance.id: instance for instance in instances}
+        self._pass_time(now)
         for worker, known in self._known.items():
-            if worker not in listed and known.report is None and not known.going:
+            if worker not in listed and known.is_missed:
                 self._give_up(known, now)
         self._known = {
-            worker: self._known.get(worker, _Known(instance, seen_at=now, is_new=self._began))
+            worker: self._known.get(worker) or self._found(instance, now)
             for worker, instance in listed.items()
         }
         self._began = True
@@ -106,52 +128,69 @@ class Fleet:
             known.instance = listed[known.instance.id]
             known.going |= known.instance.state is InstanceState.STOPPING
         for report in reports:
-            self._hear(report, now)
+            self._hear(report)
         self._measure()
-        return tuple(self._worker(known, now) for known in self._known.values())
+        # Those that were launched together are given up together.
+        deadline_s = self.boots.deadline_s
+        return tuple(self._worker(known, now, deadline_s) for known in self._known.values())
 
-    def _hear(self, report: Report, now: float) -> None:
+    def _pass_time(self, now: float) -> None:
+        """Move the fleet's clock, and take back launches that lie in the future since a jump."""
+        step = max(0.0, now - self._looked_at)
+        self._clock += min(step, self._lost_after_s / LOOKS_BEFORE_LOST)
+        self._looked_at = now
+        for known in self._known.values():
+            known.seen_at = min(known.seen_at, now)
+
+    def _found(self, instance: Instance, now: float) -> _Known:
+        was_up = not self._began and now - instance.launched_at > self.boots.deadline_s
+        return _Known(instance, now, self._began, self._clock, was_up)
+
+    def _hear(self, report: Report) -> None:
         known = self._known.get(report.worker)
         if known is None or (known.report and report.at <= known.report.at):
             return
         if known.report is None and known.is_new:
-            self.boots.came(now - known.seen_at)
+            self.boots.came(known.seen_at, self._clock - known.heard_at)
         self._done += report.done - _counted(known, report)
         if report.newest_at is not None:
             newest = report.newest_at.timestamp()
             self._sent_at = max(newest, self._sent_at or newest)
-        known.report, known.heard_at = report, now
+        known.report, known.heard_at = report, self._clock
 
     def _give_up(self, known: _Known, now: float) -> None:
-        if not known.given_up:
+        # One that is only expected may come by another id.
+        if not (known.given_up or known.was_up or known.instance.expected):
             known.given_up = True
-            self.boots.came_to_nothing(now)
+            self.boots.came_to_nothing(known.seen_at, now)
 
     def _measure(self) -> None:
         """Average over the images the workers there have done; keep the last figure at zero."""
         reports = [known.report for known in self._known.values() if known.report]
         done = sum(report.done for report in reports if report.service_s > 0)
         if done:
+            self._measured = done
             self._service_s = sum(report.done * report.service_s for report in reports) / done
 
-    def _worker(self, known: _Known, now: float) -> Worker:
+    def _worker(self, known: _Known, now: float, deadline_s: float) -> Worker:
         instance = known.instance
-        phase = self._phase(known, now)
+        phase = self._phase(known, deadline_s)
         if phase is Phase.LOST and known.report is None:
             self._give_up(known, now)
         # Our own clock where it saw the launch: those of engines may differ.
         launched_at = known.seen_at if known.is_new else min(instance.launched_at, now)
-        return Worker(instance.id, phase, launched_at)
+        return Worker(instance.id, phase, launched_at, instance.outdated)
 
-    def _phase(self, known: _Known, now: float) -> Phase:
+    def _phase(self, known: _Known, deadline_s: float) -> Phase:
+        silent_s = self._clock - known.heard_at
         if known.instance.state is InstanceState.STOPPING:
             return Phase.DRAINING
-        if known.report is None:
-            late = now - known.seen_at > self.boots.deadline_s
-            return Phase.LOST if late else Phase.BOOTING
-        if now - known.heard_at > self._lost_after_s:
+        if known.report is None and not known.was_up:
+            return Phase.LOST if silent_s > deadline_s else Phase.BOOTING
+        if silent_s > self._lost_after_s:
             return Phase.LOST
-        return _PHASES[known.report.state]
+        # One that was not heard yet is not to be replaced, nor retired.
+        return _PHASES[known.report.state] if known.report else Phase.BUSY
 
 
 def _counted(known: _Known, report: Report) -> int:

@@ -80,9 +80,10 @@ class Loop:
     def run(self, stopping: threading.Event, tick_s: float) -> None:
         """Take turns until `stopping` is set, and `wake` called; the fleet is left as it is."""
         while not stopping.is_set():
-            woken = self._woken.is_set()
-            self._woken.clear()
+            if woken := self._woken.is_set():  # one that comes just now ends the next pause
+                self._woken.clear()
             if self._lease and not self._lease.hold():
+                self._stand_by()
                 self._beat()
                 stopping.wait(LOOK_S)
                 continue
@@ -99,6 +100,12 @@ class Loop:
     def wake(self) -> None:
         """End a pause now; for other threads."""
         self._woken.set()
+
+    def _stand_by(self) -> None:
+        """Leave all news to the scaler that acts, and believe nothing that was known before."""
+        if self._ear:
+            self._ear.pause()
+        self._rests = False
 
     def _rested_s(self) -> float:
         return time.monotonic() - self._turned_at
@@ -139,7 +146,7 @@ class Loop:
 
     def _observe(self, now: float) -> Observation:
         instances = self._instances()
-        news = self._news(bool(instances))
+        news = self._news(len(instances))
         counts = self._requests.counts()
         workers = self._fleet.update(instances, news.reports, now)
         fleet, boots = self._fleet, self._fleet.boots
@@ -153,6 +160,7 @@ class Loop:
             sent_at=fleet.sent_at,
             oldest_s=fleet.oldest_s,
             service_s=fleet.service_s,
+            measured=fleet.measured,
             boot_s=boots.usual_s,
             failed_boots=boots.failed,
             failed_at=boots.failed_at,
@@ -170,12 +178,12 @@ class Loop:
         self._listed_at = now
         return instances
 
-    def _news(self, somebody_works: bool) -> News:
+    def _news(self, workers: int) -> News:
         if self._ear is None:
             return self._telemetry.peek()
         news = self._ear.heard()
-        if somebody_works or not self._rests:
-            news.add(self._telemetry.take())
+        if workers or not self._rests:
+            news.add(self._telemetry.take(workers=workers))
         return news
 
     def _act(self, observation: Observation, decision: Decision) -> None:

@@ -115,7 +115,7 @@ class Metrics:
         workers = observation.workers
         if self._meter is None:  # what those there have cost, the scaler before has counted
             billed = {worker.id: (worker.launched_at, now) for worker in workers}
-            self._meter = Meter(self._settings.worker_usd_per_hour, billed=billed)
+            self._meter = Meter(self._settings.usd_per_hour, billed=billed)
         before = self._meter.total_usd
         self._meter.update(workers, now)
         self._cost.inc(self._meter.total_usd - before)

@@ -14,6 +14,7 @@ from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.store import S3Store
 from imagefleet_scaler.boots import Boots
 from imagefleet_scaler.fleet import Fleet
+from imagefleet_scaler.launches import Launches
 from imagefleet_scaler.lease import Lease
 from imagefleet_scaler.loop import Loop
 from imagefleet_scaler.providers.choose import choose_provider
@@ -58,7 +59,8 @@ class Scaler:
             input_bucket=settings.input_bucket,
             results_bucket=settings.results_bucket,
         )
-        fleet = Fleet(boots=Boots(settings.boot_s), lost_after_s=settings.lost_after_s)
+        boots = Boots(settings.boot_s, settings.policy.boot_s)
+        fleet = Fleet(boots=boots, lost_after_s=settings.lost_after_s)
         self._publisher = self._make_publisher(fleet)
         self._metrics = None if dry_run else self._make_metrics()
         listeners = [] if dry_run else [self._publisher.on_turn]
@@ -67,7 +69,7 @@ class Scaler:
         self.loop = Loop(
             requests=queues.open(settings.requests_queue),
             telemetry=Telemetry(queues.open(settings.telemetry_queue)),
-            provider=choose_provider(settings, environ, is_stopping),
+            provider=choose_provider(settings, environ, is_stopping, journal=Launches(self._store)),
             fleet=fleet,
             config=settings.policy,
             lease=None if dry_run else self._make_lease(),
@@ -103,7 +105,7 @@ class Scaler:
             Account,
             min_workers=settings.min_workers,
             max_workers=settings.max_workers,
-            usd_per_hour=settings.worker_usd_per_hour,
+            usd_per_hour=settings.usd_per_hour,
             fresh_s=fresh_s(settings.tick_s),
         )
         return Publisher(self._store, told=fleet.told, account=account, tick_s=settings.tick_s)

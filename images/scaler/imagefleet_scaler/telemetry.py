@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,11 +12,13 @@ from datetime import datetime
 import structlog
 
 from imagefleet_core.errors import DecodeError, ImagefleetError
-from imagefleet_core.queues import Message, Queue
+from imagefleet_core.queues import BATCH, Message, Queue
 from imagefleet_core.telemetry import Announcement, Report, decode
 
-# 200 messages a turn: 20 workers reporting five times a second.
+# Calls a turn: with ten messages each, 20 workers reporting five times a second. Where there are
+# more than a hundred, two reports of each, or what is read would be older from turn to turn.
 MAX_RECEIVES = 20
+REPORTS_EACH = 2
 # Long enough to delete what was received; a report that comes again does no harm.
 VISIBILITY_S = 30
 # The longest that SQS holds a request open.
@@ -24,6 +27,9 @@ LONG_POLL_S = 20
 PAUSE_S = 5.0
 # By then the counts of the queue tell of it themselves, and somebody boots.
 FRESH_S = 10.0
+# What was announced longer ago, by the web tier's clock, waited for a scaler that was away: by now
+# it may be done, and the counts tell of what is not.
+STALE_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -47,14 +53,15 @@ class Telemetry:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    def take(self, wait_s: int = 0) -> News:
+    def take(self, wait_s: int = 0, workers: int = 0) -> News:
         """Take what is there out of the queue, as much as one turn should spend time on.
 
         Args:
             wait_s: how long to wait for the first of it.
+            workers: how many there are to report.
         """
         news = News()
-        for _ in range(MAX_RECEIVES):
+        for _ in range(max(MAX_RECEIVES, math.ceil(workers * REPORTS_EACH / BATCH))):
             messages = self._queue.receive(wait_s=wait_s, visibility_s=VISIBILITY_S)
             if not messages:
                 break
@@ -92,6 +99,11 @@ class Ear:
         if not self._thread.ident:
             self._thread.start()
 
+    def pause(self) -> None:
+        """Listen no more once this poll is over, until `listen`; what was heard is forgotten."""
+        self._wanted.clear()
+        self.heard()
+
     def heard(self) -> News:
         """Return what came, once."""
         with self._lock:
@@ -110,8 +122,11 @@ class Ear:
                 return
             try:
                 news = self._telemetry.take(LONG_POLL_S)
-            except ImagefleetError as error:
-                log.debug("nothing can be heard now", reason=str(error))
+            except Exception as error:  # a deaf scaler would be slow for ever
+                if isinstance(error, ImagefleetError):
+                    log.debug("nothing can be heard now", reason=str(error))
+                else:
+                    log.exception("nothing can be heard now", reason=repr(error))
                 self._closed.wait(PAUSE_S)
                 continue
             if news.reports or news.announcements:
@@ -132,7 +147,8 @@ class Announced:
         """Take in what came; return the images of the last seconds, by our clock `now`."""
         for each in announcements:
             identity = (each.at, each.images)
-            if identity not in self._seen:
+            is_stale = abs(now - each.at.timestamp()) > STALE_S
+            if identity not in self._seen and not is_stale:
                 self._seen.append(identity)
                 self._lately.append((now, each.images))
         while self._lately and not 0 <= now - self._lately[0][0] <= FRESH_S:

@@ -25,7 +25,7 @@ TARGET_S = 10.0
 # From an upload to the scaler that waits for it: two calls to SQS.
 WAKE_S = 0.2
 ANNOUNCED_S = 5.0
-# A policy that has not come back to zero by then never will.
+# A policy that has not come back to zero by then, after what one worker would take, never will.
 PATIENCE_S = 14_400.0
 
 Made: TypeAlias = Callable[[Workload, Cloud], Policy]
@@ -35,11 +35,15 @@ POLICIES: dict[str, Made] = {
     "original": lambda _, cloud: Original(cloud.conditions.max_workers),
     "keda": lambda _, cloud: Keda(cloud.conditions.max_workers),
     "target-tracking": lambda workload, cloud: TargetTracking(
-        cloud.conditions.max_workers, TARGET_S, workload.mean_s
+        cloud.conditions.max_workers, TARGET_S, workload.expected_s
     ),
     "buildkite": lambda _, cloud: Buildkite(cloud.conditions.max_workers),
     "optimum": lambda workload, cloud: Optimum(workload, cloud, TARGET_S),
 }
+
+
+class StuckError(Exception):
+    """A policy lets images wait for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def configuration(workload: Workload, conditions: Conditions) -> PolicyConfig:
     return PolicyConfig(
         max_workers=conditions.max_workers,
         target_s=TARGET_S,
-        service_s=workload.mean_s,
+        service_s=workload.expected_s,
         boot_s=conditions.boot_s,
         counts_lag_s=60,
         billed_s=BILLED_LEAST_S,
@@ -111,8 +115,8 @@ def _scale(
     env: simpy.Environment, cloud: Cloud, policy: Policy, workload: Workload, seed: int
 ) -> Generator[Any, Any, None]:
     """Look and act until there is nothing left to do."""
-    work, patience = cloud.work, float(workload.arrivals[-1]) + PATIENCE_S
-    grown = np.cumsum(workload.services)
+    work, grown = cloud.work, np.cumsum(workload.services)
+    patience = float(workload.arrivals[-1] + grown[-1]) + PATIENCE_S
     # Work does not wait for a turn of the scaler's clock.
     first = 0.0 if policy.wakes else float(np.random.default_rng(seed).random()) * policy.interval_s
     yield env.timeout(WAKE_S if policy.wakes else first)
@@ -121,7 +125,9 @@ def _scale(
         now, true = env.now, work.counts(env.now)
         if true.done == work.images and not cloud.instances:
             return
-        if now > patience and true.done == work.images:
+        if now > patience:
+            if true.done < work.images:
+                raise StuckError(f"{workload.name}: {work.images - true.done} images never done")
             return
         instances = list(cloud.instances.values())
         look = Look(
@@ -131,6 +137,7 @@ def _scale(
             busy=work.busy(now),
             announced=work.arrived(now) - work.arrived(now - ANNOUNCED_S),
             done=true.done,
+            oldest_s=work.oldest_held_s(now),
             sent_at=work.newest_begun(),
             service_s=float(grown[true.done - 1]) / true.done if true.done else None,
         )

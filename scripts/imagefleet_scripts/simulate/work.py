@@ -67,6 +67,15 @@ class Work:
         """Return when the newest image came that a worker has begun."""
         return self._arrivals[self._next - 1] if self._next else None
 
+    def oldest_held_s(self, now: float) -> float | None:
+        """Return how long ago the oldest image came that a worker holds."""
+        came = [
+            self._arrivals[self._holds[worker]]
+            for worker, until in self._busy_until.items()
+            if until > now
+        ]
+        return now - min(came) if came else None
+
     def busy(self, now: float) -> frozenset[int]:
         """Return the workers that hold an image."""
         return frozenset(worker for worker, until in self._busy_until.items() if until > now)

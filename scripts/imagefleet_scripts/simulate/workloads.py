@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,21 +15,30 @@ SERVICES_S = (0.02, 0.1, 1.0, 5.0)
 # published times (72, 132, 210 and 360 s for 1, 10, 50 and 100) fit 5 s an image and an interval
 # of 40 s.
 USUAL_S = 5.0
+# Those that are simulated for operators who are wrong, too, and how wrong they are.
+MISJUDGED = ("burst-10", "burst-100", "burst-1000-0.1s", "burst-1000", "poisson", "spikes")
+WRONG = 0.1
 HOUR_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Images by arrival, in seconds from the start; `mean_s` is what operators know of them."""
+    """Images by arrival, in seconds from the start.
+
+    Attributes:
+        services: how long each keeps a worker busy.
+        belief: what operators take that for, as a share of the truth.
+    """
 
     name: str
     arrivals: Seconds
     services: Seconds
+    belief: float = 1
 
     @property
-    def mean_s(self) -> float:
-        """The mean time one keeps a worker busy."""
-        return float(self.services.mean())
+    def expected_s(self) -> float:
+        """The mean time one keeps a worker busy, as far as operators know."""
+        return self.belief * float(self.services.mean())
 
 
 def workloads(seed: int) -> dict[str, Callable[[], Workload]]:
@@ -41,7 +50,14 @@ def workloads(seed: int) -> dict[str, Callable[[], Workload]]:
             made[name] = lambda n=images, s=service_s, name=name: burst(name, n, s)  # type: ignore[misc]
     for make in (poisson, diurnal, spikes, on_off, heavy_tailed):
         made[make.__name__.replace("_", "-")] = lambda make=make: make(seed)  # type: ignore[misc]
+    for name in MISJUDGED:
+        made[f"{name}-wrong-prior"] = lambda made=made[name]: misjudged(made())  # type: ignore[misc]
     return made
+
+
+def misjudged(workload: Workload) -> Workload:
+    """Return the same to operators who believe that an image takes a tenth of its time."""
+    return replace(workload, name=f"{workload.name}-wrong-prior", belief=WRONG)
 
 
 def burst(name: str, images: int, service_s: float) -> Workload:

@@ -38,6 +38,13 @@ def phase(fleet: Fleet, *reports: Report, instance: Instance = CAT, now: float =
     return worker.phase
 
 
+def later(fleet: Fleet, seconds: float, *reports: Report, now: float = NOW) -> Phase:
+    """The phase of the one worker so many seconds later, after a look every two seconds."""
+    for step in range(2, int(seconds), 2):
+        phase(fleet, now=now + step)
+    return phase(fleet, *reports, now=now + seconds)
+
+
 def test_a_worker_boots_until_its_first_report(fleet: Fleet) -> None:
     assert phase(fleet) is Phase.BOOTING
     assert phase(fleet, report(), now=NOW + 5) is Phase.IDLE
@@ -72,7 +79,7 @@ def test_the_newest_report_counts_in_whatever_order_they_come(fleet: Fleet) -> N
 def test_a_report_that_comes_again_is_no_sign_of_life(fleet: Fleet) -> None:
     phase(fleet, report(at=1))
 
-    assert phase(fleet, report(at=1), now=NOW + 61) is Phase.LOST
+    assert later(fleet, 61, report(at=1)) is Phase.LOST
 
 
 def test_a_report_of_an_unknown_worker_is_ignored(fleet: Fleet) -> None:
@@ -82,14 +89,14 @@ def test_a_report_of_an_unknown_worker_is_ignored(fleet: Fleet) -> None:
 
 def test_a_worker_that_falls_silent_is_lost_until_it_is_heard_again(fleet: Fleet) -> None:
     assert phase(fleet, report()) is Phase.IDLE
-    assert phase(fleet, now=NOW + 60) is Phase.IDLE
+    assert later(fleet, 60) is Phase.IDLE
     assert phase(fleet, now=NOW + 61) is Phase.LOST
     assert phase(fleet, report(at=62), now=NOW + 62) is Phase.IDLE
 
 
 def test_a_worker_that_never_reports_is_lost_after_the_boot_time(fleet: Fleet) -> None:
     assert phase(fleet) is Phase.BOOTING
-    assert phase(fleet, now=NOW + 120) is Phase.BOOTING
+    assert later(fleet, 120) is Phase.BOOTING
     assert phase(fleet, now=NOW + 121) is Phase.LOST
 
 
@@ -101,9 +108,45 @@ def test_a_clock_that_goes_back_makes_nobody_lost(fleet: Fleet) -> None:
 
 def test_the_clocks_of_workers_and_engine_need_not_agree_with_ours(fleet: Fleet) -> None:
     hours_ago = Instance("cat", InstanceState.RUNNING, NOW - 7200)
+    fleet.update([], [], NOW - 2)
 
     assert phase(fleet, instance=hours_ago) is Phase.BOOTING
     assert phase(fleet, report(at=-7200), instance=hours_ago, now=NOW + 2) is Phase.IDLE
+
+
+def test_a_worker_much_older_than_the_scaler_is_at_work_until_it_falls_silent(
+    fleet: Fleet,
+) -> None:
+    hours_ago = Instance("cat", InstanceState.RUNNING, NOW - 7200)
+
+    phases = [phase(fleet, instance=hours_ago, now=NOW + step) for step in range(0, 64, 2)]
+
+    assert phases == [Phase.BUSY] * 31 + [Phase.LOST]
+    assert fleet.boots.failed == 0
+
+
+@pytest.mark.parametrize("jump_s", [-3600, 61, 3600], ids="{:+} s".format)
+def test_silence_while_nobody_listened_makes_nobody_lost(fleet: Fleet, jump_s: float) -> None:
+    phase(fleet, report())
+
+    assert phase(fleet, now=NOW + jump_s) is Phase.IDLE
+    assert later(fleet, 30, now=NOW + jump_s) is Phase.IDLE
+    assert later(fleet, 120, now=NOW + jump_s + 30) is Phase.LOST
+
+
+def test_a_boot_that_spans_a_suspended_night_is_not_given_up(fleet: Fleet) -> None:
+    fleet.launched(["cat"], NOW)
+
+    assert phase(fleet, now=NOW + 8 * 3600) is Phase.BOOTING
+    assert fleet.boots.failed == 0
+
+
+def test_a_launch_is_never_in_the_future(fleet: Fleet) -> None:
+    fleet.launched(["cat"], NOW)
+
+    (worker,) = fleet.update([CAT], [], NOW - 3600)
+
+    assert worker.launched_at == NOW - 3600
 
 
 def test_a_worker_that_died_is_forgotten(fleet: Fleet) -> None:
@@ -119,6 +162,7 @@ def test_service_time_is_the_mean_over_all_images_done(fleet: Fleet) -> None:
     fleet.update([CAT, DOG], reports, NOW)
 
     assert fleet.service_s == pytest.approx(0.2)
+    assert fleet.measured == 40
 
 
 def test_service_time_is_unknown_before_the_first_image(fleet: Fleet) -> None:
@@ -139,7 +183,7 @@ def test_boots_are_learned_from_workers_that_were_launched_meanwhile(fleet: Flee
     fleet.update([], [], NOW)
 
     fleet.update([CAT], [], NOW + 2)
-    fleet.update([CAT], [report(at=32)], NOW + 32)
+    assert later(fleet, 30, report(at=32), now=NOW + 2) is Phase.IDLE
 
     assert fleet.boots.usual_s == 30
 
@@ -158,6 +202,20 @@ def test_a_worker_that_ends_before_its_first_report_came_to_nothing(fleet: Fleet
     fleet.update([], [], NOW + 4)
 
     assert (fleet.boots.failed, fleet.boots.failed_at) == (1, NOW + 2)
+
+
+def test_one_that_came_by_another_id_than_was_expected_did_not(fleet: Fleet) -> None:
+    fleet.update([Instance("order-1", InstanceState.RUNNING, NOW, expected=True)], [], NOW)
+
+    fleet.update([CAT], [], NOW + 2)
+
+    assert fleet.boots.failed == 0
+
+
+def test_one_of_older_parts_is_outdated(fleet: Fleet) -> None:
+    old = Instance("cat", InstanceState.RUNNING, NOW, outdated=True)
+
+    assert [each.outdated for each in fleet.update([old, DOG], [], NOW)] == [True, False]
 
 
 def test_one_that_was_retired_before_did_not(fleet: Fleet) -> None:
@@ -208,3 +266,15 @@ def test_the_newest_image_that_anybody_had_is_known(fleet: Fleet) -> None:
     fleet.update([], [], NOW + 60)
 
     assert fleet.sent_at == NOW - 5
+
+
+def test_a_launch_of_unknown_outcome_that_is_known_by_another_id_has_not_failed(
+    fleet: Fleet,
+) -> None:
+    expected = Instance("launch-1", InstanceState.RUNNING, NOW, expected=True)
+    fleet.update([], [], NOW)
+    fleet.update([expected], [], NOW + 2)
+
+    fleet.update([Instance("i-1", InstanceState.RUNNING, NOW)], [], NOW + 4)
+
+    assert fleet.boots.failed == 0

@@ -162,6 +162,21 @@ def test_a_restarted_scaler_launches_nothing_that_is_there(system: System) -> No
     assert system.workers() == before
 
 
+def test_a_restarted_scaler_does_not_double_a_fleet_that_works(system: System) -> None:
+    system.requests.send(["image"] * 25)
+    system.turns(1)
+    before = system.workers()
+    system.now += 3600
+
+    system.loop = system.scaler()
+    for turn in range(30):
+        system.turns(1)
+        for worker in before if turn >= 2 else []:  # the first reports take some turns
+            system.report(worker, WorkerState.BUSY)
+
+    assert system.workers() == before
+
+
 @pytest.mark.parametrize("call", ["list", "launch", "sweep"])
 def test_a_turn_that_fails_is_survived(system: System, call: str) -> None:
     system.requests.send(["image"])
@@ -363,6 +378,33 @@ def test_a_scaler_that_stands_by_does_nothing(system: System, logged: list[Event
     assert said(logged, "info") == ["this scaler stands by"]
     assert system.workers() == []
     assert system.heartbeat.exists()
+
+
+def test_a_scaler_that_acts_again_looks_who_is_there(system: System) -> None:
+    store = MemoryStore(clock=lambda: system.now)
+    one = Lease(store, "this one", 10, lambda: system.now)
+    assert one.hold()
+    system.loop = system.scaler(lease=one)
+    system.turns(2)
+    assert system.loop._rests
+
+    # When another one has acted meanwhile, and launched for a burst
+    one.release()
+    assert Lease(store, "the other one", 10, lambda: system.now).hold()
+    stopping = threading.Event()
+    thread = threading.Thread(target=system.loop.run, args=(stopping, 0.001), daemon=True)
+    thread.start()
+    wait_for(lambda: not system.loop._rests, 10)
+    stopping.set()
+    thread.join(10)
+    system.provider.launch(3)
+    system.requests.send(["image"] * 25)
+
+    # Then none of them is launched again
+    system.now += 12
+    assert one.hold()
+    system.turns(1)
+    assert len(system.workers()) == 3
 
 
 def test_a_turn_that_outlasts_the_lease_does_nothing(

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagefleet_scaler.policy import (
@@ -18,6 +18,9 @@ from imagefleet_scaler.policy import (
 )
 from imagefleet_scaler.policy.arrivals import WINDOW_S, WINDOWS, Arrivals
 from imagefleet_scaler.policy.peaks import Peaks
+
+# On a machine that does other things, too, how long an example takes tells nothing.
+unhurried = settings(deadline=None)
 
 NOW = 1_800_000_000.0
 # As on a laptop: a worker is there in a second and costs nothing.
@@ -104,10 +107,10 @@ DEMAND = [
     Case("a fifth of a worker is not worth a launch", observe(120), launch=1),
     Case("more than that is", observe(121), launch=2),
     Case("a burst launches all it needs at once", observe(1000), launch=10),
-    Case("what was measured counts", observe(100, service_s=1.0, done=1000), launch=10),
+    Case("what was measured counts", observe(100, service_s=1.0, measured=1000), launch=10),
     Case(
         "one odd image does not decide alone",
-        observe(100, service_s=6.1, done=1),
+        observe(100, service_s=6.1, measured=1),
         launch=11,
         why="answering 100 images within 10 s of a boot of 1 s, at 1.1 s an image, takes 11 "
         "workers; 0 are there",
@@ -118,7 +121,7 @@ DEMAND = [
         launch=3,
         config=replace(LAPTOP, slots=4),
     ),
-    Case("no more workers than images", observe(3, service_s=60, done=1000), launch=3),
+    Case("no more workers than images", observe(3, service_s=60, measured=1000), launch=3),
     on_aws(
         "the age of the oldest shortens the target",
         observe(100, oldest_s=100),
@@ -391,6 +394,21 @@ LIVES = [
         config=LIFETIME,
     ),
     Case(
+        "one of older parts is replaced, too, whatever its age",
+        observe(1000, tuple(replace(each, outdated=True) for each in workers(busy=10))),
+        launch=1,
+        config=CLOUD,
+    ),
+    Case(
+        "and goes first where fewer are needed",
+        observe(
+            0,
+            (*workers(idle=2), replace(workers(500, idle=1)[0], id="outdated", outdated=True)),
+            watched((2, 2)),
+        ),
+        retire=("outdated",),
+    ),
+    Case(
         "a few at a time",
         observe(2000, (*workers(busy=20), *workers(60, idle=5)), watched((2, 20))),
         retire=("idle-1", "idle-2", "busy-1", "busy-2", "busy-3"),
@@ -459,7 +477,7 @@ observations = st.builds(
     oldest_s=st.none() | st.floats(0, 10_000),
     service_s=st.none() | st.floats(0.001, 60),
     boot_s=st.none() | st.floats(0.1, 300),
-    done=st.integers(1, 10_000),
+    measured=st.integers(0, 10_000),
     memory=memories,
 )
 
@@ -472,6 +490,7 @@ def _peaks(steps: list[tuple[float, int]]) -> Peaks:
     return peaks
 
 
+@unhurried
 @given(observations, configs)
 def test_there_are_never_more_than_the_cap(observation: Observation, config: PolicyConfig) -> None:
     decision = decide(observation, config, NOW)
@@ -480,6 +499,7 @@ def test_there_are_never_more_than_the_cap(observation: Observation, config: Pol
         assert len(observation.workers) + decision.launch <= config.max_workers
 
 
+@unhurried
 @given(observations, configs)
 def test_there_are_never_fewer_than_answer_in_time_while_there_is_room(
     observation: Observation, config: PolicyConfig
@@ -500,6 +520,7 @@ def test_there_are_never_fewer_than_answer_in_time_while_there_is_room(
     assert decision.launch >= min(missing, room - observation.count(SUPPLY)) - 1e-3
 
 
+@unhurried
 @given(observations, configs, st.integers(0, 100_000))
 def test_a_longer_backlog_never_means_a_smaller_fleet(
     observation: Observation, config: PolicyConfig, more: int
@@ -509,6 +530,7 @@ def test_a_longer_backlog_never_means_a_smaller_fleet(
     assert decide(longer, config, NOW).desired >= decide(observation, config, NOW).desired
 
 
+@unhurried
 @given(observations, configs)
 def test_only_idle_and_lost_workers_are_retired_and_none_while_others_are_launched(
     observation: Observation, config: PolicyConfig
@@ -520,6 +542,7 @@ def test_only_idle_and_lost_workers_are_retired_and_none_while_others_are_launch
     assert len(set(decision.retire)) == len(decision.retire)
 
 
+@unhurried
 @given(observations, configs)
 def test_what_is_desired_is_what_there_will_be(
     observation: Observation, config: PolicyConfig
@@ -546,6 +569,7 @@ def run(observation: Observation, config: PolicyConfig, turns: int) -> list[Deci
     return decisions
 
 
+@unhurried
 @given(st.integers(0, 5000), configs)
 def test_a_constant_load_makes_one_change_and_no_more(backlog: int, config: PolicyConfig) -> None:
     first, *others = run(observe(backlog, memory=Memory()), config, 100)
@@ -556,6 +580,7 @@ def test_a_constant_load_makes_one_change_and_no_more(backlog: int, config: Poli
     assert len([decision for decision in others if decision.retire]) <= 1
 
 
+@unhurried
 @given(st.integers(1, 40), st.integers(0, 1000).map(lambda tenths: tenths / 10))
 def test_an_idle_fleet_converges_to_zero_as_soon_as_the_wait_is_over(
     idle: int, after_s: float
@@ -569,6 +594,7 @@ def test_an_idle_fleet_converges_to_zero_as_soon_as_the_wait_is_over(
     assert {decision.desired for decision in decisions[turn + 1 :]} == {0}
 
 
+@unhurried
 @given(
     st.lists(st.tuples(st.floats(0, 20), st.integers(0, 30)), min_size=1, max_size=60),
     st.floats(0, 60),
@@ -595,6 +621,18 @@ def test_a_clock_that_jumps_begins_anew(jump_s: float) -> None:
 
     assert decision.retire == ()
     assert decision.memory.peaks == Peaks(NOW + jump_s, ((NOW + jump_s, 0),))
+
+
+def test_zeros_that_nobody_watched_are_no_proof_that_nothing_waits() -> None:
+    before = replace(QUIET, sent_at=NOW - 3600, at=NOW - 300)
+
+    assert decide(observe(memory=before), CLOUD, NOW).memory.empty_since == NOW
+
+
+def test_a_scaler_that_begins_counts_what_those_who_are_there_have_cost_today() -> None:
+    after = decide(observe(0, workers(1800, busy=2), Memory()), PAID, NOW).memory
+
+    assert after.spent_usd == pytest.approx(2 * 0.36 / 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("jump_s", [-3600, 3600, 100_000], ids="{:+} s".format)

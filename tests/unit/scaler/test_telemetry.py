@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -7,7 +8,15 @@ from structlog.testing import capture_logs
 from fakes import MemoryQueue
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.telemetry import Announcement, Report, WorkerState
-from imagefleet_scaler.telemetry import FRESH_S, MAX_RECEIVES, Announced, Ear, Telemetry
+from imagefleet_scaler.telemetry import (
+    FRESH_S,
+    MAX_RECEIVES,
+    STALE_S,
+    Announced,
+    Ear,
+    News,
+    Telemetry,
+)
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -34,6 +43,12 @@ def test_one_turn_takes_a_bounded_number_and_the_next_one_the_rest(queue: Memory
 
     assert len(telemetry.take().reports) == 10 * MAX_RECEIVES
     assert len(telemetry.take().reports) == 5
+
+
+def test_a_large_fleet_is_heard_whole_in_one_turn(queue: MemoryQueue) -> None:
+    queue.send([report(number).encode() for number in range(1000)])
+
+    assert len(Telemetry(queue).take(workers=500).reports) == 1000
 
 
 def test_what_is_no_report_is_logged_and_dropped(queue: MemoryQueue) -> None:
@@ -71,20 +86,24 @@ def test_reports_and_announcements_are_told_apart(queue: MemoryQueue) -> None:
 
 
 def test_an_announcement_counts_once_and_for_a_while() -> None:
-    announced, twice = Announced(), Announcement(12, NOW)
+    announced, twice, now = Announced(), Announcement(12, NOW), NOW.timestamp()
 
-    assert announced.images([twice, Announcement(3, NOW)], 100) == 15
-    assert announced.images([twice], 101) == 15
-    assert announced.images([], 100 + FRESH_S) == 15
-    assert announced.images([], 101 + FRESH_S) == 0
-    assert announced.images([twice], 102 + FRESH_S) == 0
+    assert announced.images([twice, Announcement(3, NOW)], now) == 15
+    assert announced.images([twice], now + 1) == 15
+    assert announced.images([], now + FRESH_S) == 15
+    assert announced.images([], now + 1 + FRESH_S) == 0
+    assert announced.images([twice], now + 2 + FRESH_S) == 0
+
+
+def test_an_announcement_that_waited_for_a_scaler_tells_nothing() -> None:
+    assert Announced().images([Announcement(12, NOW)], NOW.timestamp() + STALE_S + 1) == 0
 
 
 def test_a_clock_that_jumps_forgets_announcements() -> None:
     announced = Announced()
-    announced.images([Announcement(12, NOW)], 100)
+    announced.images([Announcement(12, NOW)], NOW.timestamp())
 
-    assert announced.images([], 50) == 0
+    assert announced.images([], NOW.timestamp() - 50) == 0
 
 
 def test_an_ear_wakes_its_loop_when_something_comes(queue: MemoryQueue) -> None:
@@ -103,6 +122,50 @@ def test_an_ear_wakes_its_loop_when_something_comes(queue: MemoryQueue) -> None:
 def test_an_ear_that_nobody_told_to_listen_leaves_everything_there(queue: MemoryQueue) -> None:
     ear = Ear(Telemetry(queue), lambda: None)
     queue.send([Announcement(5, NOW).encode()])
+
+    assert ear.heard().announcements == []
+    assert len(queue.bodies()) == 1
+    ear.close()
+
+
+def test_an_ear_survives_an_error_nobody_foresaw(
+    queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    telemetry, woken = Telemetry(queue), threading.Event()
+    answers: Iterator[News] = iter([News([], [Announcement(5, NOW)])])
+    tries = 0
+
+    def take(wait_s: int) -> News:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise KeyError("Messages")
+        return next(answers)
+
+    monkeypatch.setattr(telemetry, "take", take)
+    monkeypatch.setattr("imagefleet_scaler.telemetry.PAUSE_S", 0.01)
+    ear = Ear(telemetry, woken.set)
+
+    with capture_logs() as logged:
+        ear.listen()
+        assert woken.wait(10)
+    ear.close()
+
+    assert ear.heard().announcements == [Announcement(5, NOW)]
+    assert [each["log_level"] for each in logged] == ["error"]
+
+
+def test_an_ear_that_was_paused_forgets_what_it_heard_and_takes_no_more(
+    queue: MemoryQueue,
+) -> None:
+    woken = threading.Event()
+    ear = Ear(Telemetry(queue), woken.set)
+    ear.listen()
+    queue.send([Announcement(5, NOW).encode()])
+    assert woken.wait(20)
+
+    ear.pause()
+    queue.send([Announcement(6, NOW).encode()])
 
     assert ear.heard().announcements == []
     assert len(queue.bodies()) == 1

@@ -1,19 +1,25 @@
 import json
 import math
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagefleet_scripts.simulate.__main__ import main
 from imagefleet_scripts.simulate.cloud import Conditions
+from imagefleet_scripts.simulate.policies.imagefleet import Imagefleet
 from imagefleet_scripts.simulate.policies.optimum import plan
-from imagefleet_scripts.simulate.run import POLICIES, Outcome, run, trace
+from imagefleet_scripts.simulate.run import POLICIES, Outcome, configuration, run, trace
 from imagefleet_scripts.simulate.table import beats
 from imagefleet_scripts.simulate.work import VISIBILITY_S, Work
 from imagefleet_scripts.simulate.workloads import Workload, burst, workloads
+
+# On a machine that does other things, too, how long an example takes tells nothing.
+unhurried = settings(deadline=None)
 
 BURSTS = ("burst-10", "burst-50", "burst-100")
 STREAMS = ("poisson", "spikes", "on-off", "heavy-tailed")
@@ -90,12 +96,66 @@ def test_a_boot_that_fails_is_given_up_and_made_good() -> None:
     assert outcome.launched == 2
 
 
+def test_boots_that_take_longer_than_the_setting_allows_are_found_out_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Three minutes, where the setting is two: before, all of them were given up for ever.
+    slow = Conditions(boot_s=180, boot_sigma=0, slow_boots=0, failed_boots=0, no_capacity=0)
+    images = burst("burst", 20, 5.0)
+    told = replace(configuration(images, slow), boot_s=40)
+    monkeypatch.setitem(POLICIES, "imagefleet", lambda _, __: Imagefleet(told))
+
+    outcome = run("imagefleet", images, slow, 1)
+
+    assert outcome.last_result_s < 3 * 180
+
+
+def test_a_third_of_all_boots_failing_delays_nobody_for_long() -> None:
+    # Those of one launch that fail are known together, after those that came: no reason to pause.
+    bad, images = Conditions(failed_boots=0.3), burst("burst", 1000, 5.0)
+
+    outcomes = [run("imagefleet", images, bad, seed) for seed in range(8)]
+
+    assert max(outcome.last_result_s for outcome in outcomes) < 295 * 1.25  # of none failing
+
+
+# The longer an image takes, the more a load that is constant on average comes and goes.
+@pytest.mark.parametrize(("service_s", "at_most"), [(0.05, 1), (1.0, 10)])
+@pytest.mark.parametrize("lag_s", [0, 30])
+def test_a_constant_load_does_not_make_the_fleet_flap(
+    service_s: float, at_most: int, lag_s: float
+) -> None:
+    calm = Conditions(lag_s=lag_s, failed_boots=0, no_capacity=0, slow_boots=0)
+    arrivals = np.sort(np.random.default_rng(1).random(int(2.5 / service_s * 1800)) * 1800)
+    load = Workload("half a worker to spare of three", arrivals, np.full(len(arrivals), service_s))
+
+    times, sizes = trace("imagefleet", load, calm, 1)
+
+    steady = [size for at, size in zip(times, sizes, strict=True) if 600 < at < 1800]
+    launched = sum(max(0, after - before) for before, after in pairwise(steady))
+    assert launched <= at_most  # in twenty minutes
+    assert max(steady, default=3) <= 6
+
+
+@pytest.mark.parametrize("name", ["burst-100-wrong-prior", "poisson-wrong-prior"])
+def test_a_setting_wrong_by_ten_costs_a_burst_a_boot_and_no_more(name: str) -> None:
+    made = workloads(1)
+    right, wrong = (
+        run("imagefleet", made[each](), Conditions(), 1)
+        for each in (name.removesuffix("-wrong-prior"), name)
+    )
+
+    assert wrong.last_result_s <= right.last_result_s + 60
+    assert wrong.cost_usd <= 1.25 * right.cost_usd
+
+
 def test_the_same_seed_gives_the_same_outcome() -> None:
     workload = workloads(7)["spikes"]()
 
     assert run("imagefleet", workload, ROUGH, 7) == run("imagefleet", workload, ROUGH, 7)
 
 
+@unhurried
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 20)), min_size=1, max_size=40),
     st.lists(st.floats(0, 100), min_size=1, max_size=5),

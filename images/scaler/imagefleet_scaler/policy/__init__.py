@@ -4,12 +4,14 @@ It knows no AWS and no provider. Time is handed in, and what it must remember fr
 goes out with the decision and comes back with the next observation.
 """
 
+from imagefleet_scaler.policy.bounds import HOPELESS_BOOTS
 from imagefleet_scaler.policy.config import PolicyConfig
 from imagefleet_scaler.policy.decide import Decision, decide
 from imagefleet_scaler.policy.memory import Memory
 from imagefleet_scaler.policy.observation import SUPPLY, Observation, Phase, Worker
 
 __all__ = [
+    "HOPELESS_BOOTS",
     "SUPPLY",
     "Decision",
     "Memory",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imagefleet_scaler.policy.peaks import LONGEST_GAP_S
+
 WINDOW_S = 15.0
 WINDOWS = 3
-LONGEST_GAP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,12 +86,16 @@ def spent(memory: Memory, observation: Observation, config: PolicyConfig, now: f
     """Add what the workers cost since the last turn; a new day begins at nothing.
 
     By the second, from the launch: that is a little more than EC2 bills, as it does not bill
-    `pending`, but its least time for each. A scaler that was away does not know who was there
-    meanwhile, so a long gap costs what those cost who are there now.
+    `pending`, but its least time for each. A scaler that begins, or was away, does not know who was
+    there before, so it counts those who are there now, for as long as they are.
     """
     day = int(now // DAY_S)
-    since = max(memory.at, day * DAY_S) if memory.at else now
-    paid = sum(worker.phase not in _FREE for worker in observation.workers)
-    cost = paid * max(0.0, now - since) * config.worker_usd_per_hour / HOUR_S
+    since = max(memory.at, day * DAY_S)
+    cost_s = sum(
+        max(0.0, now - max(since, worker.launched_at))
+        for worker in observation.workers
+        if worker.phase not in _FREE
+    )
     before = memory.spent_usd if memory.spent_day == day else 0.0
+    cost = cost_s * config.worker_usd_per_hour / HOUR_S
     return replace(memory, spent_day=day, spent_usd=before + cost)

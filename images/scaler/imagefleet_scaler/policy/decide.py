@@ -9,6 +9,7 @@ from imagefleet_scaler.policy.config import PolicyConfig
 from imagefleet_scaler.policy.memory import Memory
 from imagefleet_scaler.policy.need import hold_s, needed
 from imagefleet_scaler.policy.observation import SUPPLY, Observation, Phase
+from imagefleet_scaler.policy.peaks import LONGEST_GAP_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def _looked(observation: Observation, config: PolicyConfig, now: float) -> Memor
     so_far = observation.done + observation.counted
     arrivals = memory.arrivals.extended(now, so_far)
     heard = (memory.sent_at, observation.sent_at, now if observation.announced else None)
-    empty = memory.empty_since if memory.at <= now else None
+    was_watched = 0 <= now - memory.at <= LONGEST_GAP_S
+    empty = memory.empty_since if was_watched else None
     return replace(
         memory,
         arrivals=arrivals,

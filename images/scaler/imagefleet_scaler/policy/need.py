@@ -64,8 +64,9 @@ def service_s(observation: Observation, config: PolicyConfig) -> float:
     """
     if observation.service_s is None:
         return config.service_s
-    measured_s = observation.done * observation.service_s
-    return (EXPECTED_IMAGES * config.service_s + measured_s) / (EXPECTED_IMAGES + observation.done)
+    measured_s = observation.measured * observation.service_s
+    expected_s = EXPECTED_IMAGES * config.service_s
+    return (expected_s + measured_s) / (EXPECTED_IMAGES + observation.measured)
 
 
 def boot_s(observation: Observation, config: PolicyConfig) -> float:

@@ -26,11 +26,17 @@ READY = frozenset({Phase.IDLE, Phase.BUSY})
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One member of the fleet; `launched_at` in Unix seconds."""
+    """One member of the fleet.
+
+    Attributes:
+        launched_at: in Unix seconds.
+        outdated: whether another one would be made of newer parts.
+    """
 
     id: str
     phase: Phase
     launched_at: float
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Observation:
         done: images the workers have finished, as a count that only grows.
         sent_at: when the newest image that anybody heard of was sent, in Unix seconds.
         oldest_s: the age of the image that has waited longest, None where nobody knows.
-        service_s: measured seconds one image keeps a worker busy, None before the first.
+        service_s: measured seconds one image keeps a worker busy, None before the first;
+            `measured` is on how many.
         boot_s: measured seconds from a launch to a worker at work, None before the first.
         failed_boots: launches in a row that came to nothing; the last at `failed_at`.
         memory: what the last decision gave back.
@@ -58,6 +65,7 @@ class Observation:
     sent_at: float | None = None
     oldest_s: float | None = None
     service_s: float | None = None
+    measured: int = 0
     boot_s: float | None = None
     failed_boots: int = 0
     failed_at: float = 0

@@ -14,14 +14,14 @@ REPLACED_AT_ONCE = 0.1
 
 
 def spare(observation: Observation, config: PolicyConfig, now: float, keep: int) -> tuple[str, ...]:
-    """Return the idle workers that may go, those first whose paid time ends soonest."""
+    """Return the idle workers that may go: outdated ones first, then whose paid time ends first."""
     many = observation.count(SUPPLY) - keep
     last_may_go = keep > 0 or is_empty(observation.memory, config, now)
     if not last_may_go:
         many = min(many, observation.count(SUPPLY) - 1)
     idle = [worker for worker in observation.workers if worker.phase is Phase.IDLE]
     free = [worker for worker in idle if paid_until(worker, config) - now <= MARGIN_S]
-    free.sort(key=lambda worker: (worker.launched_at, worker.id))
+    free.sort(key=lambda worker: (not worker.outdated, worker.launched_at, worker.id))
     return tuple(worker.id for worker in free[: max(0, many)])
 
 
@@ -48,14 +48,13 @@ def paid_until(worker: Worker, config: PolicyConfig) -> float:
 
 
 def expired(observation: Observation, config: PolicyConfig, now: float) -> tuple[str, ...]:
-    """Return the workers that are to be replaced now: the oldest of those that are too old.
+    """Return the workers that are to be replaced now: some of those too old, or of older parts.
 
     Few at a time, so that a fleet that was launched at once is not replaced at once.
     """
-    if not config.lifetime_s:
-        return ()
+    born = now - config.lifetime_s if config.lifetime_s else float("-inf")
     ready = [worker for worker in observation.workers if worker.phase in READY]
-    old = [worker for worker in ready if now - worker.launched_at > config.lifetime_s]
+    old = [worker for worker in ready if worker.outdated or worker.launched_at < born]
     old.sort(key=lambda worker: (worker.launched_at, worker.id))
     return tuple(worker.id for worker in old[: math.ceil(len(ready) * REPLACED_AT_ONCE)])
 

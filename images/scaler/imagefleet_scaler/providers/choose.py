@@ -50,7 +50,11 @@ def choose_provider(
             compose_project=settings.docker_compose_project,
         )
         return DockerProvider(
-            connect(environ), spec, retire_grace_s=settings.retire_grace_s, stopping=stopping
+            connect(environ),
+            spec,
+            retire_grace_s=settings.retire_grace_s,
+            stopping=stopping,
+            pull=settings.worker_pull,
         )
 
     from imagefleet_scaler.providers.process import ProcessProvider, fleet_tag

@@ -19,7 +19,8 @@ from imagefleet_scaler.providers.base import (
     new_worker_id,
 )
 from imagefleet_scaler.providers.container_spec import WORKER_LABEL, ContainerSpec
-from imagefleet_scaler.providers.engine import explained, kill, remove, say_ended
+from imagefleet_scaler.providers.engine import explained, kill, logs_of, remove, say_ended
+from imagefleet_scaler.providers.pulling import Pull
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # `create` and `start` are two calls: a container in between belongs to a scaler that died there.
 _ENDED = {"created", "exited", "dead"}
 _GOING = {"removing"}
+# Of so many workers the last words are kept, in case somebody asks.
+REMEMBERED = 100
 
 log = structlog.get_logger()
 
@@ -39,6 +42,7 @@ class DockerProvider:
         spec: what each container is like.
         retire_grace_s: seconds a retired worker may take before it is killed.
         stopping: whether the scaler is about to end.
+        pull: whether to pull the image where it is missing.
         clock: seconds that only go forward.
     """
 
@@ -49,6 +53,7 @@ class DockerProvider:
         *,
         retire_grace_s: float,
         stopping: Callable[[], bool],
+        pull: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
@@ -57,6 +62,8 @@ class DockerProvider:
         self._stopping = stopping
         self._clock = clock
         self._kill_at: dict[str, float] = {}
+        self._pull = Pull(engine, clock) if pull else None
+        self._words: dict[str, str] = {}
 
     def list(self) -> Sequence[Instance]:
         """Return the workers that run."""
@@ -76,6 +83,8 @@ class DockerProvider:
         `docker compose down` removes only the containers it saw at its start.
         """
         started: dict[str, Container] = {}
+        if count and self._pull and self._pulls(self._pull):
+            return []
         with explained("starting a worker"):
             if count:
                 self._require_network()
@@ -97,9 +106,15 @@ class DockerProvider:
                 kill(container, "SIGTERM")
                 self._kill_at.setdefault(worker, self._clock() + self._retire_grace_s)
 
-    def last_words(self, ids: Collection[str]) -> Mapping[str, str]:  # noqa: ARG002
-        """Return nothing."""
-        return {}
+    def last_words(self, ids: Collection[str]) -> Mapping[str, str]:
+        """Return the ends of their logs, of those that were removed too."""
+        if not ids:
+            return {}
+        words = {each: self._words[each] for each in ids if each in self._words}
+        for worker, container in self._containers():
+            if worker in ids:
+                words[worker] = logs_of(container)
+        return {worker: text for worker, text in words.items() if text}
 
     def sweep(self) -> None:
         """Remove containers that have ended and kill those that should have."""
@@ -107,7 +122,7 @@ class DockerProvider:
         self._kill_at = {each: at for each, at in self._kill_at.items() if each in containers}
         for worker, container in containers.items():
             if container.status in _ENDED:
-                say_ended(worker, container)
+                self._keep(worker, say_ended(worker, container))
                 remove(container)
             elif self._clock() >= self._kill_at.get(worker, float("inf")):
                 log.warning("a worker did not go and is killed", worker=worker)
@@ -121,6 +136,30 @@ class DockerProvider:
             found = self._engine.containers.list(all=True, sparse=True, filters={"label": marks})
         for container in found:
             yield container.attrs["Labels"].get(WORKER_LABEL, container.short_id), container
+
+    def _keep(self, worker: str, words: str) -> None:
+        if words:
+            self._words[worker] = words
+        while len(self._words) > REMEMBERED:
+            del self._words[next(iter(self._words))]
+
+    def _pulls(self, pull: Pull) -> bool:
+        """Whether the image is on its way; begins that where it is missing."""
+        if pull.goes_on:
+            return True
+        image = self._spec.image
+        if reason := pull.failure():
+            raise ProviderError(
+                f"the image {image} can't be pulled: {reason}: check IMAGEFLEET_WORKER_IMAGE, or "
+                "build it"
+            )
+        with explained("looking for the workers' image"):
+            try:
+                self._engine.images.get(image)
+            except ImageNotFound:
+                pull.begin(image)
+                return True
+        return False
 
     def _require_network(self) -> None:
         try:

@@ -12,6 +12,7 @@ import structlog
 from docker.errors import APIError, DockerException
 
 from imagefleet_scaler.providers.base import ProviderError
+from imagefleet_scaler.providers.words import last_words
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -63,8 +64,16 @@ def remove(container: Container) -> None:
         container.remove(force=True)
 
 
-def say_ended(worker: str, container: Container) -> None:
-    """Say how a worker ended, with its last words if it died."""
+def logs_of(container: Container) -> str:
+    """Return the end of a container's log, short and clean; empty if it is gone."""
+    said = b""
+    with explained("reading a worker's log"), _unless_gone():
+        said = container.logs(tail=LAST_LOG_LINES)
+    return last_words(said.decode(errors="replace"))
+
+
+def say_ended(worker: str, container: Container) -> str:
+    """Say how a worker ended; return its last words if it died."""
     with explained("looking into a worker that has ended"), _unless_gone():
         container.reload()
         state = container.attrs["State"]
@@ -74,8 +83,10 @@ def say_ended(worker: str, container: Container) -> None:
             log.info("a worker has ended", worker=worker)
         else:
             how = "out of memory" if state["OOMKilled"] else f"with exit code {state['ExitCode']}"
-            last = container.logs(tail=LAST_LOG_LINES).decode(errors="replace").strip()
+            last = logs_of(container)
             log.warning("a worker died", worker=worker, how=how, last_lines=last)
+            return last
+    return ""
 
 
 @contextmanager

@@ -20,6 +20,7 @@ class Look:
         busy: those of them that hold an image.
         announced: images that came in the last seconds, as the web tier tells.
         done: images finished so far, as the workers tell.
+        oldest_s: the age of the oldest image that a worker holds, None if none holds any.
         sent_at: when the newest image that a worker has had came, None before the first.
         service_s: their mean service time, None before the first.
     """
@@ -30,6 +31,7 @@ class Look:
     busy: frozenset[int]
     announced: int
     done: int
+    oldest_s: float | None
     sent_at: float | None
     service_s: float | None
 

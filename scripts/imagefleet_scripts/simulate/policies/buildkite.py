@@ -27,7 +27,8 @@ class Buildkite:
         """Decide what to do now."""
         wanted = min(self._max, look.counts.visible + look.counts.in_flight)
         for each in look.fleet:
-            if each.id in look.busy or each.state is not State.READY:
+            new = each.id not in self._busy_at
+            if new or each.id in look.busy or each.state is not State.READY:
                 self._busy_at[each.id] = look.now
         idle = [each.id for each in look.fleet if look.now - self._busy_at[each.id] >= IDLE_S]
         return Action(launch=max(0, wanted - len(look.fleet)), drain=tuple(idle))

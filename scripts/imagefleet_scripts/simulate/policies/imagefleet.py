@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-
+from imagefleet_scaler.boots import Boots
 from imagefleet_scaler.policy import Memory, Observation, Phase, PolicyConfig, Worker, decide
 from imagefleet_scripts.simulate.cloud import Instance, State
 from imagefleet_scripts.simulate.policies.base import Action, Look
 
-# As fleet.py: a boot that takes so many times longer than usual is given up.
-LOST_AFTER_BOOTS = 2.5
+# The scaler's own setting: until enough boots have been seen, one is given up after so long.
+DEADLINE_S = 120.0
 
 
 class Imagefleet:
@@ -21,40 +20,50 @@ class Imagefleet:
     def __init__(self, config: PolicyConfig) -> None:
         self._config = config
         self._memory = Memory()
-        self._boots: dict[int, float] = {}
+        self._boots = Boots(DEADLINE_S, config.boot_s)
+        self._judged: set[int] = set()
 
     def step(self, look: Look) -> Action:
         """Decide what to do now."""
-        for each in look.instances:
-            if each.state is State.READY:
-                self._boots.setdefault(each.id, each.ready_at - each.launched_at)
+        self._learn(look)
+        deadline_s = self._boots.deadline_s
         observation = Observation(
             visible=look.counts.visible,
             in_flight=look.counts.in_flight,
             workers=tuple(
-                Worker(str(each.id), self._phase(each, look), each.launched_at)
+                Worker(str(each.id), self._phase(each, look, deadline_s), each.launched_at)
                 for each in look.instances
             ),
             announced=look.announced,
             done=look.done,
             sent_at=look.sent_at,
+            oldest_s=look.oldest_s,
             service_s=look.service_s,
-            boot_s=self._boot_s if self._boots else None,
+            measured=look.done,
+            boot_s=self._boots.usual_s,
+            failed_boots=self._boots.failed,
+            failed_at=self._boots.failed_at,
             memory=self._memory,
         )
         decision = decide(observation, self._config, look.now)
         self._memory = decision.memory
         return Action(decision.launch, drain=tuple(int(each) for each in decision.retire))
 
-    @property
-    def _boot_s(self) -> float:
-        return statistics.median(self._boots.values()) if self._boots else self._config.boot_s
+    def _learn(self, look: Look) -> None:
+        for each in look.instances:
+            if each.id not in self._judged and each.state is not State.BOOTING:
+                self._judged.add(each.id)
+                self._boots.came(each.launched_at, each.ready_at - each.launched_at)
 
-    def _phase(self, instance: Instance, look: Look) -> Phase:
+    def _phase(self, instance: Instance, look: Look, deadline_s: float) -> Phase:
         match instance.state:
             case State.READY:
                 return Phase.BUSY if instance.id in look.busy else Phase.IDLE
+            case State.BOOTING if look.now - instance.launched_at > deadline_s:
+                if instance.id not in self._judged:
+                    self._judged.add(instance.id)
+                    self._boots.came_to_nothing(instance.launched_at, look.now)
+                return Phase.LOST
             case State.BOOTING:
-                late = look.now - instance.launched_at > LOST_AFTER_BOOTS * self._boot_s
-                return Phase.LOST if late else Phase.BOOTING
+                return Phase.BOOTING
         return Phase.DRAINING

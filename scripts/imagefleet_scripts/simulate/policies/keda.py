@@ -2,6 +2,7 @@
 
 https://keda.sh/docs/latest/scalers/aws-sqs/ and
 https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
+Who goes: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-a-replicaset
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from imagefleet_scripts.simulate.cloud import Instance, State
 from imagefleet_scripts.simulate.policies.base import Action, Look
 
 QUEUE_LENGTH = 5  # images a pod, its default
@@ -16,11 +18,12 @@ SYNC_S = 15.0  # the autoscaler's period
 POLLING_S = 30.0  # of KEDA, from zero
 COOLDOWN_S = 300.0  # to zero
 STABILIZATION_S = 300.0  # of scale-in
+TOLERANCE = 0.1  # within which the autoscaler leaves the fleet alone
 GRACE_S = 30.0  # from SIGTERM to SIGKILL
 
 
 class Keda:
-    """`ceil((visible + in flight) / 5)`; victims are chosen without asking who is busy."""
+    """`ceil((visible + in flight) / 5)`; who is not ready goes first, then the youngest."""
 
     interval_s = SYNC_S
     wakes = False
@@ -39,6 +42,8 @@ class Keda:
             polled = look.now % POLLING_S < self.interval_s
             return Action(launch=1) if waiting and polled else Action()
         wanted = min(self._max, max(1, math.ceil(waiting / QUEUE_LENGTH)))
+        if abs(waiting / (QUEUE_LENGTH * len(fleet)) - 1) <= TOLERANCE:
+            wanted = len(fleet)
         self._wanted.append((look.now, wanted))
         while self._wanted[0][0] < look.now - STABILIZATION_S:
             self._wanted.popleft()
@@ -48,6 +53,9 @@ class Keda:
         if wanted > len(fleet):
             return Action(launch=min(wanted - len(fleet), max(4, len(fleet))))
         keep = max(each for _, each in self._wanted)
-        return Action(
-            kill=tuple(each.id for each in fleet[: max(0, len(fleet) - keep)]), kill_grace_s=GRACE_S
-        )
+        going = sorted(fleet, key=_rank)[: max(0, len(fleet) - keep)]
+        return Action(kill=tuple(each.id for each in going), kill_grace_s=GRACE_S)
+
+
+def _rank(instance: Instance) -> tuple[bool, float]:
+    return instance.state is State.READY, -instance.launched_at

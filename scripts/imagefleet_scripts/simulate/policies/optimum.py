@@ -21,8 +21,6 @@ from imagefleet_scripts.simulate.work import Seconds
 from imagefleet_scripts.simulate.workloads import Workload
 
 STEP_S = 1.0
-# What it takes to have a worker again: the part of its boot that is billed.
-AGAIN_S = 30.0
 
 
 class Optimum:
@@ -39,27 +37,44 @@ class Optimum:
     def step(self, look: Look) -> Action:
         """Do what the plan says for the moment at which a worker launched now would be ready."""
         fleet = look.fleet
-        launch = max(0, self._wanted(look.now + self._boot_s, STEP_S) - len(fleet))
+        # The plan knows of no instance that is taken away, so there may be work left behind it.
+        least = 1 if self._cloud.work.counts(look.now).visible else 0
+        launch = max(0, max(least, self._wanted(look.now + self._boot_s)) - len(fleet))
         self._cloud.skip_failing(launch)
         if look.counts.visible:
             return Action(launch)
-        keep = self._wanted(look.now, AGAIN_S)
         idle = [
             each.id
             for each in fleet
             if each.state is State.READY and each.id not in look.busy and self._is_over(each, look)
         ]
-        return Action(launch, drain=tuple(idle[: max(0, len(fleet) - keep)]))
+        spare = 0
+        while spare < len(idle) and not self._pays_to_keep(look.now, len(fleet) - spare):
+            spare += 1
+        return Action(launch, drain=tuple(idle[:spare]))
+
+    def _pays_to_keep(self, now: float, workers: int) -> bool:
+        """Return whether so many are wanted again before it would cost less to launch one anew.
+
+        That costs the part of a boot that is billed, and what is billed at least.
+        """
+        anew_s = max(BILLED_LEAST_S, self._boot_s - PENDING_S)
+        coming = self._plan[int(now / STEP_S) :][: int(2 * anew_s / STEP_S)] >= workers
+        if not coming.any():
+            return False
+        begin = int(coming.argmax())
+        enough = coming[begin:]
+        stint_s = (len(enough) if enough.all() else int(enough.argmin())) * STEP_S
+        return begin * STEP_S < max(BILLED_LEAST_S - stint_s, self._boot_s - PENDING_S)
 
     def _is_over(self, instance: Instance, look: Look) -> bool:
         """Return whether the next second would be billed."""
         return look.now - instance.launched_at - PENDING_S >= BILLED_LEAST_S - STEP_S
 
-    def _wanted(self, at: float, within_s: float) -> int:
-        """Return the most workers that the plan has from `at` on for a while."""
-        begin = int(at / STEP_S)
-        some = self._plan[begin : begin + max(1, int(within_s / STEP_S))]
-        return int(some.max()) if len(some) else 0
+    def _wanted(self, at: float) -> int:
+        """Return how many workers the plan has at a moment."""
+        step = int(at / STEP_S)
+        return int(self._plan[step]) if step < len(self._plan) else 0
 
 
 def plan(workload: Workload, boot_s: float, target_s: float, most: int) -> Seconds:

@@ -1,5 +1,8 @@
 """AWS's own advice: target tracking on the backlog of each instance, through CloudWatch's alarms.
 
+Target tracking can't leave zero by that metric, so the first instance is started at the first
+minute with a backlog, as a step policy beside it would.
+
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-using-sqs-queue.html
 """
 
@@ -12,9 +15,7 @@ from imagefleet_scripts.simulate.policies.base import Action, Look
 
 PERIOD_S = 60.0  # of the metric
 ABOVE, BELOW = 3, 15  # periods until the alarms that target tracking makes go off
-FROM_ZERO = 1  # periods until the alarm that starts the first instance goes off
 SLACK = 0.9  # scale-in begins below this share of the target
-WARM_UP_S = 60.0
 
 
 class TargetTracking:

@@ -12,6 +12,7 @@ from imagefleet_scaler.providers.base import ProviderError
 from imagefleet_scaler.providers.ec2.orders import Order
 from imagefleet_scaler.providers.ec2.refusals import (
     Refusal,
+    is_at_the_door,
     is_unknown,
     refusal,
     sentence,
@@ -48,11 +49,12 @@ class Answer:
         return [*self.on_demand, *self.spot]
 
 
-def make(ec2: EC2Client, order: Order, place: str = "") -> Answer:
+def make(ec2: EC2Client, order: Order, place: str = "", *, again: bool = False) -> Answer:
     """Make the call.
 
     Args:
         place: what is asked for, for people.
+        again: whether it was made before, so that a refusal at the door tells nothing of that.
 
     Raises:
         OutcomeUnknown: it may have been carried out or not.
@@ -65,7 +67,7 @@ def make(ec2: EC2Client, order: Order, place: str = "") -> Answer:
     except (BotoCoreError, ClientError) as error:
         if was_made_before(error):
             return Answer(untold=True)
-        if is_unknown(error):
+        if is_unknown(error) or (again and is_at_the_door(error)):
             raise OutcomeUnknown(sentence(error)) from error
         if isinstance(error, ClientError):
             return Answer(refusals=[refusal(error, place)])

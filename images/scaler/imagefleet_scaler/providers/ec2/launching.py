@@ -9,13 +9,12 @@ from uuid import uuid4
 
 import structlog
 
-from imagefleet_core.errors import ImagefleetError
 from imagefleet_scaler.providers.base import Instance, ProviderError
-from imagefleet_scaler.providers.ec2 import orders
 from imagefleet_scaler.providers.ec2.backoff import FIRST_S, Backoff
 from imagefleet_scaler.providers.ec2.calls import Answer, OutcomeUnknown, make
 from imagefleet_scaler.providers.ec2.ledger import EXPECTED_S, Ledger
 from imagefleet_scaler.providers.ec2.machines import Machine
+from imagefleet_scaler.providers.ec2.notes import Notes
 from imagefleet_scaler.providers.ec2.orders import Order
 from imagefleet_scaler.providers.ec2.pending import Pending
 from imagefleet_scaler.providers.ec2.plans import Attempt, attempts
@@ -59,14 +58,12 @@ class Launching:
         self._spec = spec
         self._template = template
         self._ledger = ledger
-        self._journal = journal
+        self._notes = Notes(journal, now)
         self._now = now
         self._clock = clock
         self._backoff = Backoff(clock)
         self._pending: Pending | None = None
-        self._token: str | None = None
         self._refused: tuple[float, ProviderError] | None = None
-        self._journal_fails = False
 
     @property
     def pauses(self) -> bool:
@@ -80,40 +77,27 @@ class Launching:
         return self._pending.instances() if self._pending else []
 
     def recall(self) -> bool:
-        """Read the journal; return whether it tells of a launch by another scaler.
+        """Read the journal; return whether it tells of launches by another scaler.
 
         Raises:
             ImagefleetError: it can't be read.
         """
-        order = orders.decode(text) if (text := self._journal.read()) else None
-        token = order.token if order else ""
-        if order is None or token == self._token:
-            self._token = token
-            return False
-        self._token = token
-        # The other one's clock may differ from ours.
-        age_s = max(0.0, self._now() - order.at)
-        if age_s >= EXPECTED_S:
-            return False
-        if order.ids is None:
-            self._pending = Pending(order, age_s, self._clock)
-        else:
-            self._ledger.expect(order.ids, order.at, within_s=ADOPTED_S)
-        return True
+        return self._adopt(self._notes.of_others())
 
     def recall_once(self) -> None:
-        """Read the journal, unless it was read or written before."""
-        if self._token is None:
-            self.recall()
+        """Read the journal, unless it was read before."""
+        self._adopt(self._notes.of_the_last_scaler())
 
-    def settle(self, machines: Iterable[Machine]) -> None:
-        """Find out what became of a launch, by what is there or by repeating its call."""
-        if self._pending is None:
-            return
-        self._pending.take_in(machines)
-        if self._pending.is_over:
-            self._pending = None
-        elif self._pending.is_due and self._pending.counts:
+    def take_in(self, machines: Iterable[Machine]) -> None:
+        """Take in what is there, which may tell what became of a launch."""
+        if self._pending:
+            self._pending.take_in(machines)
+            if self._pending.is_over:
+                self._pending = None
+
+    def settle(self) -> None:
+        """Repeat a call whose outcome is not known, while it counts."""
+        if self._pending and self._pending.is_due and self._pending.counts:
             self._repeat(self._pending)
 
     def launch(self, count: int, spot: int) -> list[str]:
@@ -153,8 +137,7 @@ class Launching:
         token = uuid4().hex
         request = attempt.request(count, token, version)
         order = Order(attempt.call, request, token, count, self._now())
-        self._token = token
-        self._note(order)
+        self._notes.write(order)
         try:
             answer = make(self._ec2, order, attempt.where)
         except OutcomeUnknown as error:
@@ -166,14 +149,14 @@ class Launching:
             self._pending = Pending(order, 0, self._clock)
             raise
         except ProviderError:
-            self._note(replace(order, ids=()))
+            self._notes.write(replace(order, ids=()))
             raise
         self._take_in(order, answer)
         return answer
 
     def _repeat(self, pending: Pending) -> list[str]:
         try:
-            answer = make(self._ec2, pending.order)
+            answer = make(self._ec2, pending.order, again=True)
         except (OutcomeUnknown, ProviderError) as error:
             pending.still_unknown()
             log.info("still nobody knows whether workers were launched", reason=str(error))
@@ -191,7 +174,7 @@ class Launching:
         now = self._now()
         self._ledger.expect(answer.on_demand, now, within_s=EXPECTED_S)
         self._ledger.expect(answer.spot, now, spot=True, within_s=EXPECTED_S)
-        self._note(replace(order, ids=tuple(answer.ids)))
+        self._notes.write(replace(order, ids=tuple(answer.ids)))
 
     def _conclude(self, missing: int, some: bool, refusals: list[Refusal]) -> None:
         """Let EC2 be for a while if it did not launch everything, and say why."""
@@ -214,16 +197,16 @@ class Launching:
         self._refused = (self._clock() + FIRST_S, error)
         raise error
 
-    def _note(self, order: Order) -> None:
-        """Write an order into the journal; work goes on without it."""
-        try:
-            self._journal.write(order.encode())
-        except ImagefleetError as error:
-            if not self._journal_fails:
-                log.warning("a launch could not be noted for the next scaler", reason=str(error))
-            self._journal_fails = True
-        else:
-            self._journal_fails = False
+    def _adopt(self, others: Iterable[Order]) -> bool:
+        """Take in what another scaler launched, or may have; return whether there is any."""
+        found = False
+        for order in others:
+            found = True
+            if order.ids is None:
+                self._pending = Pending(order, self._notes.age_s(order), self._clock)
+            else:
+                self._ledger.expect(order.ids, order.at, within_s=ADOPTED_S)
+        return found
 
 
 def _reasons(refusals: list[Refusal]) -> str:

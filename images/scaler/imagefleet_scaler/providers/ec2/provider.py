@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imagefleet_scaler.providers.base import Instance, ProviderError
 from imagefleet_scaler.providers.ec2 import console, machines
 from imagefleet_scaler.providers.ec2.launching import Launching
-from imagefleet_scaler.providers.ec2.ledger import EXPECTED_S, Ledger
+from imagefleet_scaler.providers.ec2.ledger import Ledger
 from imagefleet_scaler.providers.ec2.machines import Machine
 from imagefleet_scaler.providers.ec2.refusals import sentence
 from imagefleet_scaler.providers.ec2.spec import Ec2Spec
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A look that `sweep` took serves `list` in the same turn.
 FRESH_S = 2.0
+# A started instance may be described as stopped for a moment, or be so if nobody knows.
+STARTED_S = 30.0
 # An instance takes a while to shut down after its worker has.
 SHUTDOWN_S = 60.0
 # Of stopped instances nobody needs to know at once that they are outdated.
@@ -125,7 +127,7 @@ class Ec2Provider:
     def sweep(self) -> None:
         """Find out what became of launches; terminate what does not go, and warm ones too many."""
         seen = self._look()
-        self._launching.settle(seen)
+        self._launching.settle()
         self._distrusted &= {each.id for each in seen}
         if overdue := self._ledger.overdue(self._overdue_s):
             log.warning("workers did not go and are terminated", workers=overdue)
@@ -143,6 +145,7 @@ class Ec2Provider:
         except (BotoCoreError, ClientError) as error:
             raise ProviderError(f"listing the workers: {sentence(error)}") from error
         self._ledger.take_in(seen)
+        self._launching.take_in(seen)
         self._machines = seen
         return seen
 
@@ -160,7 +163,7 @@ class Ec2Provider:
         if not any(each.state == machines.STOPPED for each in resting):
             return []
         started = self._warm.start(resting, count, self._template.known_version(ASK_EVERY_S))
-        self._ledger.expect(started, self._now(), within_s=EXPECTED_S)
+        self._ledger.expect(started, self._now(), within_s=STARTED_S)
         return started
 
     def _stop_warm(self, ids: Sequence[str]) -> Sequence[str]:

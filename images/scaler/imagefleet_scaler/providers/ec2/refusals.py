@@ -148,6 +148,11 @@ def is_unknown(error: BotoCoreError | ClientError) -> bool:
     return isinstance(error, HTTPClientError)
 
 
+def is_at_the_door(error: Exception) -> bool:
+    """Whether a call was refused before anybody looked at its token."""
+    return error_code(error) in _THROTTLED | _FORBIDDEN
+
+
 def was_made_before(error: Exception) -> bool:
     """Whether a call was refused for having been made before."""
     return error_code(error) in _MADE_BEFORE

@@ -95,8 +95,9 @@ class WarmPool:
     def _starts(self, instance: str) -> bool:
         try:
             self._start([instance])
-        except (BotoCoreError, ClientError):
-            return False
+        except (BotoCoreError, ClientError) as error:
+            # One that may have been started counts, or another would be launched in its place.
+            return is_unknown(error)
         return True
 
 
