@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from fakes import Outage
@@ -56,6 +56,10 @@ class FakeProvider:
                 self._machines.running[self._fleet, each.id] = replace(
                     each, state=InstanceState.STOPPING
                 )
+
+    def last_words(self, ids: Collection[str]) -> Mapping[str, str]:
+        self.outage.check("last_words")
+        return {worker: f"{worker} could not begin" for worker in ids}
 
     def sweep(self) -> None:
         self.outage.check("sweep")

@@ -144,6 +144,9 @@ def _configure(options: argparse.Namespace) -> None:
         # A worker a core and a core a worker: nothing here competes with itself.
         "IMAGEFLEET_THREADS": "1",
         "IMAGEFLEET_TARGET_S": "2",
+        # One scaler, over an emulator whose counts are exact.
+        "IMAGEFLEET_LEASE_S": "0",
+        "IMAGEFLEET_COUNTS_LAG_S": "0",
     }.items():
         os.environ.setdefault(name, value)
 

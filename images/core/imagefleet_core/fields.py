@@ -90,6 +90,10 @@ class Fields:
         except (ValueError, OverflowError):  # the latter in the first hours of the year 1
             self._fail(f"field '{name}' must be an ISO 8601 time")
 
+    def optional_time(self, name: str) -> datetime | None:
+        """Return the moment `name`, or None where it is null or absent."""
+        return None if self._value.get(name) is None else self.time(name)
+
     def objects(self, name: str) -> list[Fields]:
         """Return the list of objects `name`."""
         return [Fields(item, self.data) for item in self._typed(name, list, "a list")]

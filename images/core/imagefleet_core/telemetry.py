@@ -1,4 +1,4 @@
-"""What a worker says of itself to the scaler, every few seconds and at each change of state."""
+"""What the scaler is told: by workers of themselves, and by the web tier of new work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One worker's own account.
+    """One worker's own account, every few seconds and at each change of its state.
 
     Attributes:
         worker: the id its provider gave it.
@@ -31,6 +31,8 @@ class Report:
         done: results it stored since it started, failed ones included.
         service_s: mean seconds one image keeps this worker busy, 0 before the first.
         oldest_s: seconds since the oldest image it holds was asked for; None if it holds none, or
+            doesn't tell.
+        newest_at: when the newest image it has had was asked for; None before the first, or if it
             doesn't tell.
     """
 
@@ -42,6 +44,7 @@ class Report:
     failed: int
     service_s: float
     oldest_s: float | None = None
+    newest_at: datetime | None = None
 
     def encode(self) -> str:
         """Write the report as JSON."""
@@ -55,6 +58,7 @@ class Report:
                 "failed": self.failed,
                 "service_s": round(self.service_s, 6),
                 "oldest_s": None if self.oldest_s is None else round(self.oldest_s, 3),
+                "newest_at": self.newest_at and fields.format_time(self.newest_at),
             }
         )
 
@@ -75,4 +79,33 @@ class Report:
             failed=found.count("failed"),
             service_s=found.number("service_s"),
             oldest_s=found.optional_number("oldest_s"),
+            newest_at=found.optional_time("newest_at"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What the web tier took in just now, told before the queue's counts may tell it.
+
+    Attributes:
+        images: how many were queued.
+        at: when; announcements may arrive late and twice.
+    """
+
+    images: int
+    at: datetime
+
+    def encode(self) -> str:
+        """Write the announcement as JSON."""
+        return fields.encode({"announced": self.images, "at": fields.format_time(self.at)})
+
+    @classmethod
+    def decode(cls, data: str) -> Announcement:
+        """Read an announcement; raises `DecodeError`."""
+        found = Fields.decode(data)
+        return cls(images=found.count("announced"), at=found.time("at"))
+
+
+def decode(data: str) -> Report | Announcement:
+    """Read what came by the telemetry queue; raises `DecodeError`."""
+    return Announcement.decode(data) if '"announced"' in data else Report.decode(data)

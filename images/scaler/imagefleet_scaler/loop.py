@@ -1,4 +1,8 @@
-"""The loop: observe, decide, act, and survive whatever goes wrong in between."""
+"""The loop: observe, decide, act, and survive whatever goes wrong in between.
+
+At rest, with nothing to do and nobody to do it, it looks seldom and listens: news of work wakes
+it at once.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,17 @@ import structlog
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.queues import Queue
 from imagefleet_scaler.fleet import Fleet
-from imagefleet_scaler.history import NeedHistory
-from imagefleet_scaler.policy import Decision, Observation, PolicyConfig, decide
-from imagefleet_scaler.providers.base import Provider
-from imagefleet_scaler.telemetry import Telemetry
+from imagefleet_scaler.lease import LOOK_S, Lease
+from imagefleet_scaler.policy import Decision, Memory, Observation, Phase, PolicyConfig, decide
+from imagefleet_scaler.providers.base import Instance, Provider
+from imagefleet_scaler.telemetry import Announced, Ear, News, Telemetry
 
 log = structlog.get_logger()
+
+# At rest: the queue is asked this often, for images that nobody announced,
+REST_TICK_S = 10.0
+# and the provider this often, for workers that nobody here launched.
+REST_LIST_S = 60.0
 
 # Is told of each turn that went well, once it is over. It must neither wait nor raise.
 Listener = Callable[[Observation, Decision], object]
@@ -27,6 +36,7 @@ class Loop:
     """Keeps the fleet as large as the policy wants it.
 
     Args:
+        lease: lets one of several scalers act; without one this scaler always does.
         heartbeat: a file to touch at the end of every turn that went well, if any.
         dry_run: say what would be done, and change nothing: no worker, no message.
         listeners: who is told of each turn that went well.
@@ -41,6 +51,7 @@ class Loop:
         provider: Provider,
         fleet: Fleet,
         config: PolicyConfig,
+        lease: Lease | None = None,
         heartbeat: Path | None = None,
         dry_run: bool = False,
         listeners: Sequence[Listener] = (),
@@ -51,18 +62,46 @@ class Loop:
         self._provider = provider
         self._fleet = fleet
         self._config = config
+        self._lease = lease
         self._heartbeat = heartbeat
         self._dry_run = dry_run
         self._listeners = listeners
         self._on_end = on_end
-        self._history = NeedHistory()
+        self._announced = Announced()
+        self._memory = Memory()
+        self._woken = threading.Event()
+        self._ear = Ear(telemetry, self.wake) if not dry_run else None
+        self._rests = False
+        self._capped = False
+        self._listed_at = float("-inf")
         self._trouble: str | None = None
         self._said: tuple[int, tuple[str, ...]] | None = None
 
     def run(self, stopping: threading.Event, tick_s: float) -> None:
-        """Take turns until `stopping` is set; the fleet is left as it is."""
+        """Take turns until `stopping` is set, and `wake` called; the fleet is left as it is."""
         while not stopping.is_set():
+            self._woken.clear()
+            if self._lease and not self._lease.hold():
+                self._beat()
+                stopping.wait(LOOK_S)
+                continue
             self.turn(time.time())
+            self._pause(stopping, tick_s)
+        if self._ear:
+            self._ear.close()
+        if self._lease:
+            self._lease.release()
+
+    def wake(self) -> None:
+        """End a pause now; for other threads."""
+        self._woken.set()
+
+    def _pause(self, stopping: threading.Event, tick_s: float) -> None:
+        if self._rests and self._ear:
+            self._ear.listen()
+            # The lease has to be renewed meanwhile, or another scaler takes over.
+            self._woken.wait(min(REST_TICK_S, self._lease.renew_s if self._lease else REST_TICK_S))
+        else:
             stopping.wait(tick_s)
 
     def turn(self, now: float) -> Decision | None:
@@ -74,11 +113,11 @@ class Loop:
         began = time.monotonic()
         try:
             observation = self._observe(now)
-            decision = decide(observation, self._config)
-            self._history = decision.history
+            decision = decide(observation, self._config, now)
+            self._memory = decision.memory
             self._act(observation, decision)
-            if self._heartbeat:
-                self._heartbeat.touch()
+            self._rests = not (observation.workers or observation.backlog or decision.desired)
+            self._beat()
             for tell in self._listeners:
                 tell(observation, decision)
         except Exception as error:  # noqa: BLE001  # the next turn may well succeed
@@ -92,22 +131,45 @@ class Loop:
         return decision
 
     def _observe(self, now: float) -> Observation:
-        if not self._dry_run:
-            self._provider.sweep()
+        instances = self._instances()
+        news = self._news(bool(instances))
         counts = self._requests.counts()
-        instances = self._provider.list()
-        reports = []
-        if instances:  # without workers there is no report worth a call
-            reports = self._telemetry.peek() if self._dry_run else self._telemetry.take()
+        workers = self._fleet.update(instances, news.reports, now)
+        fleet, boots = self._fleet, self._fleet.boots
         return Observation(
-            now=now,
             visible=counts.visible,
             in_flight=counts.in_flight,
             delayed=counts.delayed,
-            workers=self._fleet.update(instances, reports, now),
-            service_s=self._fleet.service_s,
-            history=self._history,
+            workers=workers,
+            announced=self._announced.images(news.announcements, now),
+            done=fleet.done,
+            sent_at=fleet.sent_at,
+            oldest_s=fleet.oldest_s,
+            service_s=fleet.service_s,
+            boot_s=boots.usual_s,
+            failed_boots=boots.failed,
+            failed_at=boots.failed_at,
+            memory=self._memory,
         )
+
+    def _instances(self) -> Sequence[Instance]:
+        """Return the fleet; at rest nobody is asked for what was empty a moment ago."""
+        now = time.monotonic()
+        if self._rests and now - self._listed_at < REST_LIST_S:
+            return []
+        if not self._dry_run:
+            self._provider.sweep()
+        instances = self._provider.list()
+        self._listed_at = now
+        return instances
+
+    def _news(self, somebody_works: bool) -> News:
+        if self._ear is None:
+            return self._telemetry.peek()
+        news = self._ear.heard()
+        if somebody_works or not self._rests:
+            news.add(self._telemetry.take())
+        return news
 
     def _act(self, observation: Observation, decision: Decision) -> None:
         facts: dict[str, object] = {
@@ -117,14 +179,45 @@ class Loop:
         }
         if self._dry_run:
             self._say_once(decision, facts)
-        elif decision.launch or decision.retire:
-            launched = self._provider.launch(decision.launch)
-            self._provider.retire(decision.retire)
+            return
+        self._say_capped(decision)
+        if not (decision.launch or decision.retire):
+            log.debug("the fleet stays as it is", **facts)
+            return
+        if self._lease and not self._lease.is_held:
+            log.warning("this turn took longer than the lease; nothing is done")
+            return
+        self._tell_last_words(observation)
+        launched = self._provider.launch(decision.launch)
+        self._fleet.launched(launched, decision.at)
+        self._provider.retire(decision.retire)
+        if launched or decision.retire:
             log.info(
                 "the fleet changes", launched=len(launched), retired=len(decision.retire), **facts
             )
+
+    def _tell_last_words(self, observation: Observation) -> None:
+        """Log what is known of workers that never came to work, before they are gone."""
+        silent = [each for each in observation.ids({Phase.LOST}) if not self._fleet.told(each)]
+        if not silent:
+            return
+        words = self._provider.last_words(silent)
+        for worker in silent:
+            log.warning("a worker never came to work", worker=worker, said=words.get(worker, ""))
+
+    def _say_capped(self, decision: Decision) -> None:
+        """Say what keeps the fleet small when it begins to, and when it no longer does."""
+        if bool(decision.capped) == self._capped:
+            return
+        self._capped = bool(decision.capped)
+        if decision.capped:
+            log.warning("the fleet can't grow as it should", reason=decision.capped)
         else:
-            log.debug("the fleet stays as it is", **facts)
+            log.info("the fleet may grow again")
+
+    def _beat(self) -> None:
+        if self._heartbeat:
+            self._heartbeat.touch()
 
     def _say_once(self, decision: Decision, facts: dict[str, object]) -> None:
         """Say what would be done, unless that is what was said last."""

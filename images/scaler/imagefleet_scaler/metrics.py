@@ -94,9 +94,9 @@ class Metrics:
         self._desired.set(decision.desired)
         self._launches.inc(decision.launch)
         self._retirements.inc(len(decision.retire))
-        self._turned_at.set(observation.now)
+        self._turned_at.set(decision.at)
         self._service.set(observation.service_s or 0)
-        self._count_cost(observation)
+        self._count_cost(observation, decision.at)
 
     def on_end(self, seconds: float, error: Exception | None) -> None:
         """Take in how long a turn took, and what it failed with."""
@@ -111,8 +111,8 @@ class Metrics:
             self.registry, self._settings.metrics_host, self._settings.metrics_port
         )
 
-    def _count_cost(self, observation: Observation) -> None:
-        workers, now = observation.workers, observation.now
+    def _count_cost(self, observation: Observation, now: float) -> None:
+        workers = observation.workers
         if self._meter is None:  # what those there have cost, the scaler before has counted
             billed = {worker.id: (worker.launched_at, now) for worker in workers}
             self._meter = Meter(self._settings.worker_usd_per_hour, billed=billed)

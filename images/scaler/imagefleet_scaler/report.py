@@ -42,7 +42,7 @@ class Turn:
     @property
     def at(self) -> datetime:
         """When it was."""
-        return _moment(self.observation.now)
+        return _moment(self.decision.at)
 
     @property
     def rests(self) -> bool:
@@ -82,7 +82,7 @@ class Account:
         """Take in a turn."""
         seen = turn.observation
         self._progress.update(turn.reports, {worker.id for worker in seen.workers})
-        self._meter.update(seen.workers, seen.now)
+        self._meter.update(seen.workers, turn.decision.at)
         self._since = self._since or turn.at
         self._note_decision(turn)
         self._note_point(turn)

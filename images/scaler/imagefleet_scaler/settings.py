@@ -9,6 +9,12 @@ from pathlib import Path
 from imagefleet_core.settings import Settings, SettingsError, setting
 from imagefleet_scaler.policy import PolicyConfig
 
+# Of each provider: the usual seconds from a launch to a worker at work, and the seconds that are
+# billed at least. EC2's: docs/evaluation.md.
+USUAL = {"process": (1, 0), "docker": (1, 0), "ec2": (40, 60)}
+# The age of the lease is told in whole seconds.
+SHORTEST_LEASE_S = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScalerSettings(Settings):
@@ -17,12 +23,47 @@ class ScalerSettings(Settings):
     provider: str = setting("process", "where workers run", one_of=("process", "docker"))
     min_workers: int = setting(0, "workers kept while nothing waits", at_least=0, at_most=1000)
     max_workers: int = setting(20, "most workers there may be", at_least=1, at_most=1000)
-    target_s: float = setting(10, "seconds in which a backlog should be answered", at_least=0.1)
+    target_s: float = setting(
+        10, "seconds in which a backlog should be answered, once workers are up", at_least=0.1
+    )
     service_s: float = setting(
         0.1, "seconds of a worker's time an image takes, until measured", at_least=0.001
     )
+    worker_slots: int = setting(
+        1, "images that one worker works on at once", at_least=1, at_most=1000
+    )
+    usual_boot_s: float = setting(
+        0,
+        "seconds from a launch to a worker at work, until measured; 0 for the provider's usual"
+        " ones",
+        at_least=0,
+    )
     scale_in_after_s: float = setting(
-        60, "seconds fewer must have been needed before idle workers go", at_least=0
+        15, "seconds fewer must have been needed before idle workers go", at_least=0
+    )
+    counts_lag_s: float = setting(
+        60,
+        "seconds for which SQS's counts may be wrong; 0 with an emulator, whose are exact",
+        at_least=0,
+    )
+    max_launches_per_minute: int = setting(
+        0, "workers launched in a minute at most, 0 for any number", at_least=0
+    )
+    worker_lifetime_s: float = setting(
+        0, "seconds after which a worker is replaced, 0 for never", at_least=0
+    )
+    max_usd_per_hour: float = setting(
+        0, "US dollars an hour that the fleet may cost, 0 for any", at_least=0
+    )
+    max_usd_per_day: float = setting(
+        0, "US dollars a day (UTC) that the fleet may cost, 0 for any", at_least=0
+    )
+    lease_s: float = setting(
+        10,
+        "seconds after which another scaler takes over from one that died; 0 if this is the"
+        " only one",
+        at_least=0,
+        at_most=300,
     )
     tick_s: float = setting(2, "seconds between two looks", at_least=0.1, at_most=60)
     boot_s: float = setting(120, "seconds until a worker's first report is overdue", at_least=1)
@@ -66,13 +107,23 @@ class ScalerSettings(Settings):
 
     def __post_init__(self) -> None:
         """Check what two variables must agree on."""
+        problems = []
         if self.min_workers > self.max_workers:
-            raise SettingsError(
-                [
-                    f"IMAGEFLEET_MIN_WORKERS is {self.min_workers}: expected at most "
-                    f"IMAGEFLEET_MAX_WORKERS, {self.max_workers}"
-                ]
+            problems.append(
+                f"IMAGEFLEET_MIN_WORKERS is {self.min_workers}: expected at most "
+                f"IMAGEFLEET_MAX_WORKERS, {self.max_workers}"
             )
+        if 0 < self.lease_s < SHORTEST_LEASE_S:
+            problems.append(
+                f"IMAGEFLEET_LEASE_S is {self.lease_s:g}: expected 0 or at least {SHORTEST_LEASE_S}"
+            )
+        if (self.max_usd_per_hour or self.max_usd_per_day) and not self.worker_usd_per_hour:
+            problems.append(
+                "IMAGEFLEET_WORKER_USD_PER_HOUR is not set: a cap on money needs to know what a "
+                "worker costs"
+            )
+        if problems:
+            raise SettingsError(problems)
 
     @property
     def heartbeat(self) -> Path:
@@ -87,10 +138,20 @@ class ScalerSettings(Settings):
     @property
     def policy(self) -> PolicyConfig:
         """What the policy needs of these."""
+        boot_s, billed_s = USUAL[self.provider]
         return PolicyConfig(
             min_workers=self.min_workers,
             max_workers=self.max_workers,
             target_s=self.target_s,
             service_s=self.service_s,
+            boot_s=self.usual_boot_s or boot_s,
+            slots=self.worker_slots,
             scale_in_after_s=self.scale_in_after_s,
+            counts_lag_s=self.counts_lag_s,
+            billed_s=billed_s,
+            launches_a_minute=self.max_launches_per_minute,
+            lifetime_s=self.worker_lifetime_s,
+            worker_usd_per_hour=self.worker_usd_per_hour,
+            max_usd_per_hour=self.max_usd_per_hour,
+            max_usd_per_day=self.max_usd_per_day,
         )

@@ -1,48 +1,155 @@
-"""The workers' reports, as they lie in the telemetry queue."""
+"""What lies in the telemetry queue: the workers' reports, and news of work."""
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
 import structlog
 
-from imagefleet_core.errors import DecodeError
+from imagefleet_core.errors import DecodeError, ImagefleetError
 from imagefleet_core.queues import Message, Queue
-from imagefleet_core.telemetry import Report
+from imagefleet_core.telemetry import Announcement, Report, decode
 
 # 200 messages a turn: 20 workers reporting five times a second.
 MAX_RECEIVES = 20
 # Long enough to delete what was received; a report that comes again does no harm.
 VISIBILITY_S = 30
+# The longest that SQS holds a request open.
+LONG_POLL_S = 20
+# After a poll that failed.
+PAUSE_S = 5.0
+# By then the counts of the queue tell of it themselves, and somebody boots.
+FRESH_S = 10.0
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass
+class News:
+    """What came: reports of workers, and announcements of images."""
+
+    reports: list[Report] = field(default_factory=list)
+    announcements: list[Announcement] = field(default_factory=list)
+
+    def add(self, other: News) -> None:
+        """Take in what else came."""
+        self.reports += other.reports
+        self.announcements += other.announcements
+
+
 class Telemetry:
-    """Reads reports; both methods raise `Unavailable` when the queue does not answer."""
+    """Reads the queue; its methods raise `Unavailable` when that does not answer."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    def take(self) -> list[Report]:
-        """Take the reports out of the queue, as many as one turn should spend time on."""
-        reports = []
+    def take(self, wait_s: int = 0) -> News:
+        """Take what is there out of the queue, as much as one turn should spend time on.
+
+        Args:
+            wait_s: how long to wait for the first of it.
+        """
+        news = News()
         for _ in range(MAX_RECEIVES):
-            messages = self._queue.receive(wait_s=0, visibility_s=VISIBILITY_S)
+            messages = self._queue.receive(wait_s=wait_s, visibility_s=VISIBILITY_S)
             if not messages:
                 break
             self._queue.delete([message.receipt for message in messages])
-            reports += _decode(messages)
-        return reports
+            news.add(_decoded(messages))
+            wait_s = 0
+        return news
 
-    def peek(self) -> list[Report]:
-        """Return some of the reports and leave all of them there, for whoever acts on them."""
-        return _decode(self._queue.receive(wait_s=0, visibility_s=0))
+    def peek(self) -> News:
+        """Return some of it and leave all of it there, for whoever acts on it."""
+        return _decoded(self._queue.receive(wait_s=0, visibility_s=0))
 
 
-def _decode(messages: list[Message]) -> list[Report]:
-    reports = []
+class Ear:
+    """Listens on behalf of a loop that is at rest, so that news wakes it at once.
+
+    A thread of its own waits for the queue; so the loop can stop without waiting for that.
+
+    Args:
+        on_news: called when something came.
+    """
+
+    def __init__(self, telemetry: Telemetry, on_news: Callable[[], None]) -> None:
+        self._telemetry = telemetry
+        self._on_news = on_news
+        self._wanted = threading.Event()
+        self._lock = threading.Lock()
+        self._heard = News()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="listening for work", daemon=True)
+
+    def listen(self) -> None:
+        """Begin to listen, until something comes."""
+        self._wanted.set()
+        if not self._thread.ident:
+            self._thread.start()
+
+    def heard(self) -> News:
+        """Return what came, once."""
+        with self._lock:
+            heard, self._heard = self._heard, News()
+        return heard
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._closed.set()
+        self._wanted.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            if self._closed.is_set():
+                return
+            try:
+                news = self._telemetry.take(LONG_POLL_S)
+            except ImagefleetError as error:
+                log.debug("nothing can be heard now", reason=str(error))
+                self._closed.wait(PAUSE_S)
+                continue
+            if news.reports or news.announcements:
+                with self._lock:
+                    self._heard.add(news)
+                self._wanted.clear()
+                self._on_news()
+
+
+class Announced:
+    """How many images were announced lately; each announcement counts once."""
+
+    def __init__(self) -> None:
+        self._lately: deque[tuple[float, int]] = deque()
+        self._seen: deque[tuple[datetime, int]] = deque(maxlen=1000)
+
+    def images(self, announcements: list[Announcement], now: float) -> int:
+        """Take in what came; return the images of the last seconds, by our clock `now`."""
+        for each in announcements:
+            identity = (each.at, each.images)
+            if identity not in self._seen:
+                self._seen.append(identity)
+                self._lately.append((now, each.images))
+        while self._lately and not 0 <= now - self._lately[0][0] <= FRESH_S:
+            self._lately.popleft()
+        return sum(images for _, images in self._lately)
+
+
+def _decoded(messages: list[Message]) -> News:
+    news = News()
     for message in messages:
         try:
-            reports.append(Report.decode(message.body))
+            told = decode(message.body)
         except DecodeError as error:
             log.warning("a report could not be read", reason=str(error), body=message.body[:200])
-    return reports
+            continue
+        if isinstance(told, Report):
+            news.reports.append(told)
+        else:
+            news.announcements.append(told)
+    return news

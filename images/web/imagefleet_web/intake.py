@@ -18,6 +18,7 @@ from imagefleet_core.jobs import Request, Result
 from imagefleet_core.queues import Queue
 from imagefleet_core.store import Store
 from imagefleet_web import owners, problems
+from imagefleet_web.announcing import Announcer
 from imagefleet_web.attention import Attention
 from imagefleet_web.callbacks.order import NoCallback
 from imagefleet_web.calls import Calls
@@ -63,6 +64,7 @@ class Intake:
         undoing: Undoing,
         reuse: NoReuse,
         attention: Attention,
+        announcer: Announcer,
         *,
         reply_to: str,
     ) -> None:
@@ -74,6 +76,7 @@ class Intake:
         self._undoing = undoing
         self._reuse = reuse
         self._attention = attention
+        self._announcer = announcer
         self._reply_to = reply_to
 
     def accept(
@@ -170,6 +173,7 @@ class Intake:
             self._reuse.expect(terms.owner, taken)
             self._attention.expect(taken[0].job.batch)
             self._pool.here(self._requests.send, self._messages(taken))
+            self._announcer.queued(len(taken))
 
     def _put_all(self, taken: list[Taken]) -> None:
         if len(taken) == 1:

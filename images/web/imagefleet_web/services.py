@@ -12,6 +12,7 @@ from uuid6 import uuid7
 
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
+from imagefleet_web.announcing import Announcer
 from imagefleet_web.attention import Attention
 from imagefleet_web.background import Background
 from imagefleet_web.backlog import Backlog
@@ -145,7 +146,9 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
     reuse = NoReuse()
     if settings.reuse_results:
         reuse = Reuse(store, pool, hub, process=f"web-{process}", heard=metrics.heard)
+    announcer = Announcer(queues.open(settings.telemetry_queue))
     turns = {
+        "announcing new work": announcer.turn,
         "listening for replies": replies.turn,
         "keeping the replies queue": replies.keep,
         "looking for results": Lookout(hub, results, replied=attention.expects).turn,
@@ -178,6 +181,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
             undoing,
             reuse,
             attention,
+            announcer,
             reply_to=prefix + process,
         ),
         presigning=Presigning(

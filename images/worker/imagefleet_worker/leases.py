@@ -66,6 +66,7 @@ class Leases:
         self._changed = threading.Condition()
         self._ends: dict[Delivery, float] = {}
         self._idle_since = clock()
+        self._newest: datetime | None = None
 
     def take(self, message: Message, jobs: Iterable[JobId]) -> Delivery:
         """Hold a message that was just received until all its `jobs` are finished."""
@@ -73,6 +74,7 @@ class Leases:
         delivery = Delivery(message, now, len(unfinished), unfinished)
         with self._changed:
             self._ends[delivery] = now + self._visibility_s
+            self._newest = max(message.sent_at, self._newest or message.sent_at)
         return delivery
 
     def owns(self, delivery: Delivery) -> bool:
@@ -89,6 +91,10 @@ class Leases:
         """Return when the oldest message that is held was sent, by the queue's clock."""
         with self._changed:
             return min((each.message.sent_at for each in self._ends), default=None)
+
+    def newest(self) -> datetime | None:
+        """Return when the newest message that was ever held was sent, by the queue's clock."""
+        return self._newest
 
     def idle_s(self) -> float:
         """Return for how many seconds nothing has been held."""

@@ -85,6 +85,7 @@ class Reporter:
         worker: the id its provider gave this worker.
         held: how many images it holds now.
         oldest: when the oldest of them was asked for, by the queue's clock.
+        newest: when the newest it has had was asked for.
         loads: busy seconds of each stage.
         draining: whether it is about to stop.
         clock: seconds that only go forward.
@@ -98,6 +99,7 @@ class Reporter:
         *,
         held: Callable[[], int],
         oldest: Callable[[], datetime | None],
+        newest: Callable[[], datetime | None],
         loads: Callable[[], Sequence[float]],
         draining: Callable[[], bool],
         clock: Callable[[], float],
@@ -107,6 +109,7 @@ class Reporter:
         self._tally = tally
         self._held = held
         self._oldest = oldest
+        self._newest = newest
         self._loads = loads
         self._draining = draining
         self._clock = clock
@@ -141,6 +144,7 @@ class Reporter:
             service_s=self.service_s(),
             # The queue's clock may be ahead of ours.
             oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else None,
+            newest_at=self._newest(),
         )
         try:
             self._queue.send([report.encode()])

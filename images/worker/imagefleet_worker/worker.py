@@ -120,6 +120,7 @@ class Worker:
             self.tally,
             held=self.leases.held,
             oldest=self.leases.oldest,
+            newest=self.leases.newest,
             loads=lambda: [stage.load_s() for stage in self.pipeline.stages],
             draining=lambda: stop.asked,
             clock=clock,

@@ -104,7 +104,12 @@ def test_one_turn_that_fails_is_told_by_the_exit_status() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_sigterm_ends_the_scaler_at_once_though_aws_does_not_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("lease_s", "said"), [("0", "this turn failed"), ("10", "nobody knows which scaler acts")]
+)
+def test_sigterm_ends_the_scaler_at_once_though_aws_does_not_answer(
+    tmp_path: Path, lease_s: str, said: str
+) -> None:
     log = tmp_path / "log"
     with log.open("wb") as output:
         scaler = subprocess.Popen(
@@ -113,10 +118,11 @@ def test_sigterm_ends_the_scaler_at_once_though_aws_does_not_answer(tmp_path: Pa
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(sys.path),
                 "IMAGEFLEET_TICK_S": "60",
+                "IMAGEFLEET_LEASE_S": lease_s,
             },
             stderr=output,
         )
-    wait_for(lambda: "this turn failed" in log.read_text(), SOON_S)
+    wait_for(lambda: said in log.read_text(), SOON_S)
 
     scaler.send_signal(signal.SIGTERM)
 

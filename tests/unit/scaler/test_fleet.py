@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imagefleet_core.telemetry import Report, WorkerState
+from imagefleet_scaler.boots import Boots
 from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.policy import Phase
 from imagefleet_scaler.providers.base import Instance, InstanceState
@@ -14,7 +15,7 @@ DOG = Instance("dog", InstanceState.RUNNING, NOW - 3)
 
 @pytest.fixture
 def fleet() -> Fleet:
-    return Fleet(boot_s=120, lost_after_s=60)
+    return Fleet(boots=Boots(120), lost_after_s=60)
 
 
 def report(
@@ -24,9 +25,11 @@ def report(
     at: float = 0,
     done: int = 0,
     service_s: float = 0,
+    newest: float | None = None,
 ) -> Report:
     written = datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=at)
-    return Report(worker, state, written, 0, done, 0, service_s)
+    newest_at = None if newest is None else datetime.fromtimestamp(NOW + newest, UTC)
+    return Report(worker, state, written, 0, done, 0, service_s, newest_at=newest_at)
 
 
 def phase(fleet: Fleet, *reports: Report, instance: Instance = CAT, now: float = NOW) -> Phase:
@@ -130,3 +133,78 @@ def test_service_time_outlives_the_workers_that_measured_it(fleet: Fleet) -> Non
     fleet.update([], [], NOW + 60)
 
     assert fleet.service_s == pytest.approx(0.3)
+
+
+def test_boots_are_learned_from_workers_that_were_launched_meanwhile(fleet: Fleet) -> None:
+    fleet.update([], [], NOW)
+
+    fleet.update([CAT], [], NOW + 2)
+    fleet.update([CAT], [report(at=32)], NOW + 32)
+
+    assert fleet.boots.usual_s == 30
+
+
+def test_a_scaler_that_begins_learns_nothing_from_who_is_there(fleet: Fleet) -> None:
+    fleet.update([CAT], [], NOW)
+    fleet.update([CAT], [report(at=2)], NOW + 2)
+
+    assert fleet.boots.usual_s is None
+
+
+def test_a_worker_that_ends_before_its_first_report_came_to_nothing(fleet: Fleet) -> None:
+    fleet.update([CAT, DOG], [report("dog")], NOW)
+
+    fleet.update([], [], NOW + 2)
+    fleet.update([], [], NOW + 4)
+
+    assert (fleet.boots.failed, fleet.boots.failed_at) == (1, NOW + 2)
+
+
+def test_one_that_was_retired_before_did_not(fleet: Fleet) -> None:
+    fleet.update([CAT], [], NOW)
+    fleet.update([Instance("cat", InstanceState.STOPPING, NOW)], [], NOW + 2)
+
+    fleet.update([], [], NOW + 4)
+
+    assert fleet.boots.failed == 0
+
+
+def test_a_boot_that_is_overdue_came_to_nothing_once(fleet: Fleet) -> None:
+    for seconds in range(0, 200, 2):
+        fleet.update([CAT], [], NOW + seconds)
+    fleet.update([], [], NOW + 200)
+
+    assert fleet.boots.failed == 1
+
+
+def test_images_done_are_counted_once_whoever_told_of_them(fleet: Fleet) -> None:
+    fleet.update([], [], NOW)
+    fleet.update([CAT, DOG], [report("cat", at=1, done=10), report("dog", at=1, done=5)], NOW)
+    fleet.update([CAT, DOG], [report("cat", at=1, done=10), report("cat", at=2, done=12)], NOW)
+
+    fleet.update([DOG], [report("dog", at=3, done=6)], NOW)
+
+    assert fleet.done == 18
+
+
+def test_what_was_done_before_the_scaler_began_is_not_its_to_count(fleet: Fleet) -> None:
+    fleet.update([CAT], [report(at=1, done=1000)], NOW)
+    fleet.update([CAT], [report(at=2, done=1010)], NOW)
+
+    assert fleet.done == 10
+
+
+def test_an_instance_that_was_started_again_counts_from_nothing(fleet: Fleet) -> None:
+    fleet.update([], [], NOW)
+    fleet.update([CAT], [report(at=1, done=10)], NOW)
+
+    fleet.update([CAT], [report(at=2, done=3)], NOW)
+
+    assert fleet.done == 13
+
+
+def test_the_newest_image_that_anybody_had_is_known(fleet: Fleet) -> None:
+    fleet.update([CAT, DOG], [report("cat", newest=-5), report("dog", newest=-9)], NOW)
+    fleet.update([], [], NOW + 60)
+
+    assert fleet.sent_at == NOW - 5

@@ -1,19 +1,24 @@
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.typing import EventDict
 
 from fake_provider import FakeProvider, Machines
-from fakes import MemoryQueues
+from fakes import MemoryQueues, MemoryStore
 from imagefleet_core.queues import Queue
-from imagefleet_core.telemetry import Report, WorkerState
+from imagefleet_core.telemetry import Announcement, Report, WorkerState
+from imagefleet_scaler.boots import Boots
 from imagefleet_scaler.fleet import Fleet
-from imagefleet_scaler.loop import Loop
+from imagefleet_scaler.lease import Lease
+from imagefleet_scaler.loop import REST_TICK_S, Loop
 from imagefleet_scaler.policy import Decision, Observation, PolicyConfig
 from imagefleet_scaler.telemetry import Telemetry
+from system import wait_for
 
 CONFIG = PolicyConfig(max_workers=5, target_s=10, service_s=1, scale_in_after_s=60)
 
@@ -32,14 +37,15 @@ class System:
         self.listeners: list[Callable[[Observation, Decision], object]] = []
         self.loop = self.scaler()
 
-    def scaler(self, *, dry_run: bool = False) -> Loop:
+    def scaler(self, *, dry_run: bool = False, lease: Lease | None = None) -> Loop:
         """A scaler that was just started."""
         return Loop(
             requests=self.requests,
             telemetry=Telemetry(self.telemetry),
             provider=self.provider,
-            fleet=Fleet(boot_s=120, lost_after_s=60),
+            fleet=Fleet(boots=Boots(120), lost_after_s=60),
             config=CONFIG,
+            lease=lease,
             heartbeat=None if dry_run else self.heartbeat,
             dry_run=dry_run,
             listeners=self.listeners,
@@ -292,3 +298,130 @@ def test_the_loop_takes_turns_until_it_is_stopped_and_leaves_the_fleet_alone(
 
     assert len(turns) == 3
     assert len(system.workers()) == 1
+
+
+def test_what_the_web_tier_announces_is_met_before_the_queue_tells(system: System) -> None:
+    system.turns(2)
+
+    announced = Announcement(25, datetime.fromtimestamp(system.now, UTC))
+    system.telemetry.send([announced.encode()])
+    system.loop._rests = False  # as when something woke it
+    system.turns(1)
+
+    assert len(system.workers()) == 3
+
+
+def test_at_rest_an_announcement_ends_the_pause_at_once(system: System) -> None:
+    stopping = threading.Event()
+    thread = threading.Thread(target=system.loop.run, args=(stopping, 0.001), daemon=True)
+    thread.start()
+    wait_for(lambda: system.loop._rests, 10)
+
+    began = time.monotonic()
+    system.requests.send(["image"] * 25)
+    system.telemetry.send([Announcement(25, datetime.now(UTC)).encode()])
+    wait_for(lambda: len(system.workers()) == 3, 10)
+    took_s = time.monotonic() - began
+    stopping.set()
+    system.loop.wake()
+    thread.join(10)
+
+    assert took_s < REST_TICK_S / 2
+
+
+def test_at_rest_the_provider_is_asked_seldom(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    listed = system.provider.list
+
+    def list_and_count() -> Any:
+        asked.append(system.now)
+        return listed()
+
+    monkeypatch.setattr(system.provider, "list", list_and_count)
+
+    system.turns(30)
+
+    assert len(asked) <= 2
+
+
+def test_a_scaler_that_stands_by_does_nothing(system: System, logged: list[EventDict]) -> None:
+    store = MemoryStore(clock=lambda: system.now)
+    Lease(store, "the other one", 10, lambda: system.now).hold()
+    del logged[:]
+    system.requests.send(["image"] * 25)
+    system.loop = system.scaler(lease=Lease(store, "this one", 10, lambda: system.now))
+
+    stopping = threading.Event()
+    thread = threading.Thread(target=system.loop.run, args=(stopping, 0.001), daemon=True)
+    thread.start()
+    wait_for(lambda: said(logged, "info"), 10)
+    stopping.set()
+    thread.join(10)
+
+    assert said(logged, "info") == ["this scaler stands by"]
+    assert system.workers() == []
+    assert system.heartbeat.exists()
+
+
+def test_a_turn_that_outlasts_the_lease_does_nothing(
+    system: System, logged: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(MemoryStore(clock=lambda: system.now), "this one", 10, lambda: system.now)
+    assert lease.hold()
+    system.loop = system.scaler(lease=lease)
+    system.requests.send(["image"] * 25)
+    listed = system.provider.list
+
+    def slow_list() -> Any:
+        system.now += 60
+        return listed()
+
+    monkeypatch.setattr(system.provider, "list", slow_list)
+    system.turns(1)
+    monkeypatch.undo()
+
+    assert system.workers() == []
+    assert said(logged, "warning") == ["this turn took longer than the lease; nothing is done"]
+
+
+def test_the_last_words_of_a_worker_that_never_came_to_work_are_kept(
+    system: System, logged: list[EventDict]
+) -> None:
+    system.requests.send(["image"])
+    system.turns(1)
+    (silent,) = system.workers()
+
+    system.turns(65)
+
+    (entry,) = [each for each in logged if each["event"] == "a worker never came to work"]
+    assert (entry["worker"], entry["said"]) == (silent, f"{silent} could not begin")
+
+
+def test_launches_that_come_to_nothing_are_not_repeated_at_every_turn(system: System) -> None:
+    system.requests.send(["image"] * 1000)
+    launched: set[str] = set()
+    for _ in range(60):
+        system.turns(1)
+        launched.update(system.workers())
+        for worker in system.workers():
+            system.machines.kill(worker)
+
+    assert len(launched) < 15
+
+
+def test_a_cap_is_said_when_it_begins_to_bind_and_when_it_ends(
+    system: System, logged: list[EventDict]
+) -> None:
+    system.requests.send(["image"] * 1000)
+    system.turns(5)
+    empty(system.requests)
+    system.turns(5)
+
+    told = [each for each in logged if "grow" in each["event"]]
+    assert [each["event"] for each in told] == [
+        "the fleet can't grow as it should",
+        "the fleet may grow again",
+    ]
+    assert told[0]["reason"] == "at most 5 are allowed"

@@ -17,6 +17,7 @@ from prometheus_client import generate_latest
 from fake_provider import FakeProvider, Machines
 from fakes import MemoryQueues
 from imagefleet_core.telemetry import Report, WorkerState
+from imagefleet_scaler.boots import Boots
 from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.loop import Loop
 from imagefleet_scaler.metrics import Metrics
@@ -52,7 +53,7 @@ class System:
             requests=self.requests,
             telemetry=Telemetry(self.telemetry),
             provider=self.provider,
-            fleet=Fleet(boot_s=120, lost_after_s=60),
+            fleet=Fleet(boots=Boots(120), lost_after_s=60),
             config=self.settings.policy,
             listeners=[self.metrics.on_turn],
             on_end=self.metrics.on_end,
@@ -131,6 +132,7 @@ def test_all_phases_and_kinds_are_told_before_the_first_turn(system: System) -> 
 def test_turns_that_fail_are_counted_by_kind_and_timed_like_all(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    system.requests.send(["an image, so that the scaler is not at rest"])
     system.turn()
     system.requests.outage.begin()
     system.turn()
@@ -193,6 +195,7 @@ def scaler(tmp_path: Path) -> Iterator[str]:
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "IMAGEFLEET_HEARTBEAT_FILE": str(tmp_path / "alive"),
+        "IMAGEFLEET_LEASE_S": "0",
         "IMAGEFLEET_METRICS_PORT": str(port),
         "IMAGEFLEET_PREFIX": f"metrics-{port}",
         "PYTHONPATH": os.pathsep.join(sys.path),

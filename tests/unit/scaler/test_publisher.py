@@ -14,8 +14,7 @@ from fakes import MemoryStore
 from imagefleet_core.fleet import REST_S, FleetReport
 from imagefleet_core.keys import FLEET_REPORT
 from imagefleet_core.telemetry import Report
-from imagefleet_scaler.history import NeedHistory
-from imagefleet_scaler.policy import Decision, Observation, Phase, Worker
+from imagefleet_scaler.policy import Decision, Memory, Observation, Phase, Worker
 from imagefleet_scaler.publisher import (
     LONGEST_PAUSE_S,
     MOST_TURNS,
@@ -57,8 +56,8 @@ class Scaler:
         self.now += TICK_S
         choice: dict[str, Any] = {"desired": 0, "launch": 0, "retire": (), "why": "so"} | decided
         self.publisher.on_turn(
-            Observation(self.now, waiting, 0, 0, tuple(workers)),
-            Decision(history=NeedHistory(), **choice),
+            Observation(waiting, workers=tuple(workers)),
+            Decision(memory=Memory(at=self.now), **choice),
         )
 
     def turns(self, count: int, *of: Any, **more: Any) -> list[bool]:

@@ -11,8 +11,15 @@ import pytest
 
 from imagefleet_core.fleet import FleetReport
 from imagefleet_core.telemetry import Report, WorkerState
-from imagefleet_scaler.history import NeedHistory
-from imagefleet_scaler.policy import Decision, Observation, Phase, PolicyConfig, Worker, decide
+from imagefleet_scaler.policy import (
+    Decision,
+    Memory,
+    Observation,
+    Phase,
+    PolicyConfig,
+    Worker,
+    decide,
+)
 from imagefleet_scaler.report import DECISIONS, POINTS, Account, Turn
 
 NOW = 1_800_000_000.0
@@ -44,9 +51,9 @@ def turn(
     waiting: int = 0,
     **decided: Any,
 ) -> Turn:
-    seen = Observation(NOW + after_s, waiting, 0, 0, tuple(workers))
+    seen = Observation(waiting, workers=tuple(workers))
     choice: dict[str, Any] = {"desired": 0, "launch": 0, "retire": (), "why": "so"} | decided
-    decision = Decision(history=NeedHistory(), **choice)
+    decision = Decision(memory=Memory(at=NOW + after_s), **choice)
     return Turn(seen, decision, {each.worker: each for each in reports})
 
 
@@ -65,8 +72,8 @@ def test_there_is_nothing_to_tell_before_the_first_turn() -> None:
 
 def test_a_report_tells_what_was_seen_and_decided() -> None:
     heard = report(done=120, in_flight=3, failed=1, service_s=0.0151239, oldest_s=1.5)
-    seen = Observation(NOW, 90, 10, 2, (worker(), worker("dog", Phase.BOOTING, -5)))
-    decision = Decision(4, 2, ("old",), "a sentence", NeedHistory())
+    seen = Observation(90, 10, 2, (worker(), worker("dog", Phase.BOOTING, -5)))
+    decision = Decision(4, 2, ("old",), "a sentence", Memory(at=NOW))
 
     told = told_by(account(min_workers=1), Turn(seen, decision, {"cat": heard})).told()
 
@@ -214,8 +221,8 @@ def test_decisions_are_kept_that_change_something_or_have_another_kind_of_reason
 def test_the_policy_gives_the_same_kind_of_reason_for_other_numbers() -> None:
     book = account()
     for images in range(1, 40):
-        seen = Observation(NOW + images, images, 0, 0, (worker(), worker("dog")))
-        decision = replace(decide(seen, PolicyConfig(service_s=0.1)), launch=0)
+        seen = Observation(images, workers=(worker(), worker("dog")))
+        decision = replace(decide(seen, PolicyConfig(service_s=0.1), NOW + images), launch=0)
         book.add(Turn(seen, decision, {}))
 
     told = book.report()

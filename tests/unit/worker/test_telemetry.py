@@ -65,6 +65,23 @@ def test_the_age_of_the_oldest_image_that_is_held_is_told(tier: Tier) -> None:
     assert held == pytest.approx(100, abs=20)
 
 
+def test_when_the_newest_image_it_has_had_was_asked_for_is_told(tier: Tier) -> None:
+    worker = tier.worker()
+    tier.submit([picture((1, 1, 1))])
+    tier.clock.now += 70
+    tier.submit([picture((2, 2, 2))])
+    newest = tier.clock.now
+    worker.reporter.report(WorkerState.IDLE)
+    worker.consumer.turn()
+    finish(worker)
+    worker.reporter.report(WorkerState.IDLE)
+
+    before, after = (report.newest_at for report in tier.reports())
+    assert before is None
+    assert after is not None
+    assert after.timestamp() == pytest.approx(newest, abs=0.01)
+
+
 def test_a_queue_whose_clock_is_ahead_makes_no_image_younger_than_now(tier: Tier) -> None:
     worker = tier.worker()
     tier.clock.now = time.time() + 100

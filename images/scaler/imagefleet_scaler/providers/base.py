@@ -5,7 +5,7 @@ The fleet is whatever carries our labels or variables, so a restarted scaler fin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -53,6 +53,9 @@ class Provider(Protocol):
 
         They are `STOPPING` or gone from now on.
         """
+
+    def last_words(self, ids: Collection[str]) -> Mapping[str, str]:
+        """Return the end of what workers that never came to work have said, where it is known."""
 
     def sweep(self) -> None:
         """Clear away what has ended, saying so, and end by force what takes too long to go."""

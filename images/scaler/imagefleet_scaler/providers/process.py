@@ -101,6 +101,10 @@ class ProcessProvider:
             if worker in ids and _send(process, signal.SIGTERM):
                 self._kill_at.setdefault(worker, self._clock() + self._retire_grace_s)
 
+    def last_words(self, ids: Collection[str]) -> Mapping[str, str]:  # noqa: ARG002
+        """Return nothing."""
+        return {}
+
     def sweep(self) -> None:
         """Reap children that have ended and kill workers that should have."""
         for worker, child in list(self._children.items()):

@@ -1,0 +1,1 @@
+"""Workers as EC2 instances, launched through a launch template and found again by their tags."""

@@ -1,0 +1,1 @@
+"""Scaling policies side by side against a simulated AWS, in virtual time."""

@@ -1,0 +1,151 @@
+"""The fleet from nobody to twenty and back, and one of two scalers at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import requests
+
+from imagefleet_scaler.providers.process import fleet_tag
+from place import Place
+from process_workers import of_fleet
+from system import PHOTOGRAPHS, running, wait_for
+from worker_tier import PACKAGES
+
+pytestmark = pytest.mark.embedded
+
+ROOT = Path(__file__).parents[2]
+MOST = 20
+IMAGES = 400
+DONE_S = 120
+TAKEN_OVER_S = 15
+
+# Takes as long as a large network would, and no CPU, of which there are not twenty here.
+PATIENT = """
+import time
+from imagefleet_worker.processors import Recipe
+
+class Patient:
+    name = "patient@1"
+    recipe = Recipe(size=8, resize=8, interpolation="bilinear", crop=False)
+
+    def __init__(self, resources):
+        pass
+
+    def process(self, images):
+        time.sleep(0.5 * len(images))
+        return [{} for _ in images]
+"""
+
+
+def workers_over_time(url: str) -> list[int]:
+    points = requests.get(f"{url}api/v1/fleet", timeout=30).json()["history"]
+    return [point["workers"] for point in points]
+
+
+def test_a_burst_takes_the_fleet_from_nobody_to_twenty_and_back(tmp_path: Path) -> None:
+    (tmp_path / "patient.py").write_text(PATIENT)
+    environ = {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        "IMAGEFLEET_PROCESSOR": "patient:Patient",
+        "IMAGEFLEET_SERVICE_S": "0.5",
+        "IMAGEFLEET_SCALE_IN_AFTER_S": "3",
+        "IMAGEFLEET_DECODERS": "1",
+    }
+    with running(tmp_path / "log", "--max-workers", str(MOST), environ=environ) as system:
+        picture = PHOTOGRAPHS[0].read_bytes()
+        many = [("file", (f"{number}.jpg", picture)) for number in range(100)]
+        batches = [
+            requests.post(f"{system.url}api/v1/upload", files=many, timeout=60).json()["url"]
+            for _ in range(IMAGES // 100)
+        ]
+
+        answers = [
+            requests.get(f"{system.url[:-1]}{batch}?wait={DONE_S}", timeout=2 * DONE_S).json()
+            for batch in batches
+        ]
+        wait_for(lambda: not system.workers(), DONE_S)
+        sizes = workers_over_time(system.url)
+        said = system.log.read_text()
+
+    assert [(answer["done"], answer["failed"]) for answer in answers] == [(100, 0)] * len(batches)
+    assert max(sizes) == MOST
+    assert "a worker did not go" not in said
+    assert "worker died" not in said
+
+
+def test_the_first_worker_is_launched_within_a_second_of_the_first_upload(tmp_path: Path) -> None:
+    with running(tmp_path / "log", environ={}) as system:
+        # given a scaler at rest
+        wait_for(lambda: requests.get(f"{system.url}api/v1/fleet", timeout=30).json()["live"], 30)
+
+        uploaded_at = time.time()
+        picture = PHOTOGRAPHS[0].read_bytes()
+        answer = requests.post(system.url, files={"file": ("cat.jpg", picture)}, timeout=60)
+
+        assert answer.ok
+        told = requests.get(f"{system.url}api/v1/fleet", timeout=30).json()
+        (launch,) = [each["at"] for each in told["decisions"] if each["launch"]]
+        launched_at = datetime.fromisoformat(launch).timestamp()
+
+    assert launched_at - uploaded_at < 1, "upload to launch"
+
+
+@contextmanager
+def scaler(place: Place, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a scaler over the queues and buckets of `place`."""
+    environ = {
+        **os.environ,
+        **place.environment,
+        "PYTHONPATH": os.pathsep.join([*PACKAGES, str(ROOT / "images/scaler")]),
+        "IMAGEFLEET_PREFIX": place.settings.prefix,
+        "IMAGEFLEET_HEARTBEAT_FILE": str(place.folder / f"{name}.alive"),
+        "IMAGEFLEET_LOG_FORMAT": "text",
+        "IMAGEFLEET_TICK_S": "0.5",
+        "IMAGEFLEET_MAX_WORKERS": "2",
+    }
+    with (place.folder / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imagefleet_scaler"], env=environ, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_second_scaler_takes_over_from_one_that_was_killed(place: Place) -> None:
+    def says(name: str, what: str) -> bool:
+        return what in place.log(name)
+
+    with ExitStack() as stack:
+        stack.callback(end_workers, place)
+        one = stack.enter_context(scaler(place, "one"))
+        wait_for(lambda: says("one", "this scaler acts"), 30)
+        stack.enter_context(scaler(place, "other"))
+        wait_for(lambda: says("other", "this scaler stands by"), 30)
+        first = place.submit(PHOTOGRAPHS)
+        wait_for(lambda: place.finished(first) == len(first), DONE_S)
+
+        one.send_signal(signal.SIGKILL)
+        wait_for(lambda: says("other", "this scaler acts"), TAKEN_OVER_S)
+        second = place.submit(PHOTOGRAPHS)
+        wait_for(lambda: place.finished(second) == len(second), DONE_S)
+
+    place.verify()
+
+
+def end_workers(place: Place) -> None:
+    """End the workers, which outlive their scalers."""
+    for process in of_fleet(fleet_tag(place.settings.prefix, place.endpoint)):
+        process.kill()
