@@ -16,3 +16,13 @@ def rounds(request: pytest.FixtureRequest) -> int:
     """How often in a row a test of chance is to be repeated."""
     count: int = request.config.getoption("--rounds")
     return count
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what may not run beside each other, where several processes share the tests.
+
+    A file's tests share its fixtures; those that need Docker share one engine and its images.
+    """
+    for item in items:
+        name = "docker" if item.get_closest_marker("docker") else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(name))

@@ -16,7 +16,9 @@ BODIES = {
     "/large.json": ("application/json", b"[" + b"1," * 4000 + b"1]"),
     "/large.csv": ("text/csv; charset=utf-8", b"a,b\n" * 2000),
     "/large.js": ("text/javascript; charset=utf-8", b"let a;\n" * 2000),
-    "/large.jpg": ("image/jpeg", b"\xff\xd8" + bytes(16 * 1024 * 1024)),
+    "/large.jpg": ("image/jpeg", b"\xff\xd8" + bytes(16 * 1024)),
+    # More than all sockets on the way hold.
+    "/huge.jpg": ("image/jpeg", b"\xff\xd8" + bytes(30 * 1024 * 1024)),
 }
 KEYS = {"Authorization", "X-Api-Key"}
 released = threading.Event()
@@ -24,6 +26,7 @@ released = threading.Event()
 
 class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    chunked = True
 
     def answer(self) -> None:
         print(self.command, self.path, flush=True)  # noqa: T201
@@ -83,17 +86,16 @@ class Echo(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def start_chunks(self, kind: str, headers: dict[str, str]) -> None:
+        # To whoever speaks HTTP/1.0 the end of the connection is the end of the answer.
+        self.chunked = self.request_version != "HTTP/1.0"
+        coding = {"Transfer-Encoding": "chunked"} if self.chunked else {"Connection": "close"}
         self.send_response(200)
-        for name, value in {
-            "Content-Type": kind,
-            "Transfer-Encoding": "chunked",
-            **headers,
-        }.items():
+        for name, value in {"Content-Type": kind, **coding, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
 
     def chunk(self, data: bytes) -> None:
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data)
         self.wfile.flush()
 
     def log_message(self, *_: object) -> None:

@@ -65,7 +65,7 @@ class WebHost(Laptop):
 
     def down(self) -> None:
         """Run `docker compose down`."""
-        self.compose("down", "--timeout", "5", "--volumes")
+        self.compose("down", "--timeout", "2", "--volumes")
 
 
 def build_proxy() -> None:

@@ -218,10 +218,10 @@ def test_the_page_needs_no_key(proxied: Proxied) -> None:
 
 def test_a_slow_reader_holds_nobody_behind(proxied: Proxied) -> None:
     with proxied.connect() as client:
-        # when a client asks for 16 MB and takes none of them
-        client.sendall(b"GET /large.jpg?slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        # when a client asks for 30 MB and takes none of them
+        client.sendall(b"GET /huge.jpg?slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
-        wait_for(lambda: "answered /large.jpg?slow" in proxied.heard(), SOON_S)
+        wait_for(lambda: "answered /huge.jpg?slow" in proxied.heard(), SOON_S)
 
 
 def test_events_arrive_one_by_one(proxied: Proxied) -> None:

@@ -44,9 +44,7 @@ class Uploads:
         """Return the next request."""
         number = next(self._numbers)
         key = b"Idempotency-Key: %b\r\n" % self._mark(number) if self._idempotent else b""
-        return b"".join(
-            (self._head, key, b"\r\n", self._content, self._mark(number), self._after)
-        )
+        return b"".join((self._head, key, b"\r\n", self._content, self._mark(number), self._after))
 
     def _mark(self, number: int) -> bytes:
         return f"{self._run}-{number:08}".encode()
