@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,11 +20,19 @@ def rounds(request: pytest.FixtureRequest) -> int:
     return count
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what may not run beside each other, where several processes share the tests.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Keep together what may not run beside each other, where several processes share the tests."""
+    return Groups(config, log)
 
-    A file's tests share its fixtures; those that need Docker share one engine and its images.
+
+class Groups(LoadScopeScheduling):
+    """Gives out a file's tests together, as they share its fixtures; and all that need Docker.
+
+    Those share one engine and its images. Done here, as xdist 3.8's own groups are lost on pytest
+    9.2, which does not let it mark them in their names.
     """
-    for item in items:
-        name = "docker" if item.get_closest_marker("docker") else item.path.as_posix()
-        item.add_marker(pytest.mark.xdist_group(name))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "docker" if file.startswith("tests/docker/") else file

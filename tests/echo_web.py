@@ -75,7 +75,7 @@ class Echo(BaseHTTPRequestHandler):
         released.clear()
         self.start_chunks("text/event-stream", {"X-Accel-Buffering": "no"})
         self.chunk(b"data: first\n\n")
-        released.wait(20)
+        released.wait(90)  # longer than any client waits for the first one
         self.chunk(b"data: second\n\n")
         self.chunk(b"")
 

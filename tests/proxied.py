@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Proxied:
     """
 
     proxy: Container
-    behind: Sequence[Container]
+    behind: list[Container]
     certificate: Path | None
     network: Network
 
@@ -96,6 +96,10 @@ class Proxied:
         with self.connect() as connection:
             connection.sendall(request)
             return answer_of(connection)
+
+    def one_more_behind(self) -> None:
+        """Start another container behind, at an address that nobody had before."""
+        self.behind.append(_echo(self.network))
 
     def heard(self) -> list[str]:
         """Return what those behind have told so far: each request, and that it was answered."""
@@ -162,8 +166,9 @@ def running(
     name = f"imagefleet-proxy-test-{uuid4().hex[:8]}"
     network = engine.networks.create(name)
     started: list[Container] = []
+    echoes: list[Container] = []
     try:
-        started.extend(_echo(engine, network) for _ in range(behind))
+        echoes.extend(_echo(network) for _ in range(behind))
         mounted = {certificate: "tls", challenges: "acme"}
         proxy = engine.containers.create(
             image,
@@ -185,11 +190,11 @@ def running(
         started.append(proxy)
         proxy.start()
         proxy.reload()
-        proxied = Proxied(proxy, started[:behind], certificate, network)
+        proxied = Proxied(proxy, echoes, certificate, network)
         wait_for(lambda: _answers(proxied), READY_S)
         yield proxied
     finally:
-        for container in started:
+        for container in (*started, *echoes):
             container.remove(force=True, v=True)
         network.remove()
 
@@ -202,8 +207,9 @@ def run_in(container: Container, *command: str) -> str:
     return output.decode()
 
 
-def _echo(engine: docker.DockerClient, network: Network) -> Container:
-    script = Path(echo_web.__file__)
+def _echo(network: Network) -> Container:
+    script, engine = Path(echo_web.__file__), network.client
+    assert engine
     container = engine.containers.create(
         docker_engine.IMAGE,
         ["python", "-u", "/echo.py"],

@@ -37,6 +37,7 @@ SOON_S = 20
 PRIVATE = "172.16.0.0/12,192.168.0.0/16,10.0.0.0/8"
 # One address sends all the requests of these tests.
 MANY = {"IMAGEFLEET_PROXY_REQUESTS_PER_S": "1000", "IMAGEFLEET_PROXY_BURST": "1000"}
+RELEASE = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/release', timeout=5)"
 UPLOAD = (
     b"POST /api/v1/upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
     b"Content-Length: 900000\r\n"
@@ -236,9 +237,6 @@ def test_events_arrive_one_by_one(proxied: Proxied) -> None:
     assert "Content-Encoding" not in answer.headers
 
 
-RELEASE = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/release', timeout=5)"
-
-
 def test_an_answer_that_breaks_off_is_seen_to(proxied: Proxied) -> None:
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         proxied.ask("cut")
@@ -402,12 +400,14 @@ def test_a_full_spool_refuses_the_upload_and_nothing_else(engine: docker.DockerC
 def test_while_the_web_tier_is_down_everybody_is_told_and_then_served(
     engine: docker.DockerClient,
 ) -> None:
-    with proxy_system.running(engine, IMAGE, MANY, behind=2) as hurt:
-        # given one of two, everybody is served
+    with proxy_system.running(engine, IMAGE, MANY) as hurt:
+        # given another one, which is found, nobody notices that the first one goes
+        hurt.one_more_behind()
+        wait_for(lambda: hurt.ask("echo").ok and "GET /echo" in last_heard(hurt), SOON_S)
         hurt.behind[0].stop(timeout=5)
         assert {hurt.ask("echo").status_code for _ in range(10)} == {200}
 
-        # when the other one goes too, at once and for uploads as well
+        # when that one goes too, at once and for uploads as well
         hurt.behind[1].stop(timeout=5)
         for method, path in (("GET", "echo"), ("POST", "api/v1/upload")):
             answer = hurt.ask(path, method)
@@ -417,7 +417,7 @@ def test_while_the_web_tier_is_down_everybody_is_told_and_then_served(
             assert answer.headers["Content-Type"] == PROBLEM
             assert answer.json()["code"] in {"no_answer", "no_answer_in_time"}
 
-        # then it is found again by itself, at whatever address
+        # then it is found again by itself
         hurt.behind[0].start()
         wait_for(lambda: hurt.ask("echo").ok, SOON_S)
 
@@ -467,6 +467,11 @@ def check_document(headers: Mapping[str, str], document: dict[str, Any], kind: K
     assert lower["content-type"] == PROBLEM
     assert lower["cache-control"] == "no-store"
     assert lower["x-content-type-options"] == "nosniff"
+
+
+def last_heard(proxied: Proxied) -> list[str]:
+    """Return what the last one behind has told so far."""
+    return proxied.behind[-1].logs().decode().splitlines()
 
 
 def spooled(proxied: Proxied) -> int:

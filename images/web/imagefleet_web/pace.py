@@ -43,7 +43,13 @@ class Pace:
 
 
 class PacedReader(SocketUnreader):
-    """Reads a client's connection for gunicorn's parser."""
+    """Reads a client's connection for gunicorn's parser.
+
+    Attributes:
+        max_body_chunk: of a body at once, as several times as much is in memory for a moment.
+    """
+
+    max_body_chunk = 256 * 1024
 
     def __init__(self, sock: socket.socket, pace: Pace) -> None:
         super().__init__(sock)

@@ -28,8 +28,9 @@ ROWS = {
 }
 # The share of its core that a server needs for its speed by the clock to count.
 BUSY = 0.9
-# Memory beyond the base that an upload may take while it is received and stored, whatever its size.
-MB_AN_UPLOAD = 4
+# Memory beyond the base that an upload may take while it is received and stored, whatever its size:
+# blocks of 256 KiB in several hands, and of small ones all.
+MB_AN_UPLOAD = 2
 TOLD_MS, HEALTH_MS, CROWD_MB = 50, 100, 400
 
 Figures = dict[str, float]

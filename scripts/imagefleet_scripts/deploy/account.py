@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import NoRegionError
 
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import ImagefleetError
@@ -102,12 +103,12 @@ def open_account(prefix: str, *, region: str = "", expected: str = "") -> Accoun
         BotoCoreError, ClientError: there are no credentials, no region, or they are not accepted.
     """
     session = boto3.Session(region_name=region or None)
+    if not session.region_name:  # STS alone would answer without
+        raise NoRegionError
     identity = session.client("sts", config=_CONFIG).get_caller_identity()
     if expected and identity["Account"] != expected:
         raise WrongAccount(
             f"these credentials are of account {identity['Account']}, and not of {expected}: "
             "set AWS_PROFILE, or log in to the other one"
         )
-    return Account(
-        session, identity["Account"], str(session.region_name), identity["Arn"], prefix
-    )
+    return Account(session, identity["Account"], session.region_name, identity["Arn"], prefix)

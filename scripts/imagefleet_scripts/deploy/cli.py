@@ -20,7 +20,7 @@ from botocore.exceptions import (
 
 from imagefleet_core.aws import error_code, explain
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_core.settings import Settings, load
+from imagefleet_core.settings import Settings, SettingsError, load
 from imagefleet_scripts.deploy.account import Account, WrongAccount, open_account
 
 DONE, FAILED, USAGE, ACCOUNT, FORBIDDEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -88,12 +88,10 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
 def run(
     command: str, options: argparse.Namespace, work: Callable[[Account, argparse.Namespace], None]
 ) -> int:
-    """Do the work in the account of the options; tell a failure in a line, and return the status."""
+    """Do the work in the account of the options; return the status, with a failure in a line."""
     try:
         load(Settings, {"IMAGEFLEET_PREFIX": options.prefix})
-        account = open_account(
-            options.prefix, region=options.region, expected=options.account
-        )
+        account = open_account(options.prefix, region=options.region, expected=options.account)
         say(f"account {account.id}, {account.region}, as {account.user.rpartition(':')[2]}")
         work(account, options)
     except KeyboardInterrupt:
@@ -121,7 +119,7 @@ def _told(error: Exception) -> tuple[str, int]:
         return explain(error) if isinstance(error, BotoCoreError | ClientError) else str(error), (
             ACCOUNT
         )
-    if isinstance(error, Wrong):
+    if isinstance(error, Wrong | SettingsError):
         return str(error), USAGE
     if isinstance(error, ImagefleetError) and isinstance(cause, ClientError | BotoCoreError):
         return str(error), _told(cause)[1]

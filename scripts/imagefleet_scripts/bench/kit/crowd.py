@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,8 +39,7 @@ async def _wait(served: Served, image: Path, count: int) -> list[tuple[int, byte
             reader, writer = await asyncio.open_connection(url.hostname, url.port)
             writer.write(uploads.next())
             await writer.drain()
-        answer = await read_answer(reader)
-        writer.close()
-        return answer
+        with closing(writer):
+            return await read_answer(reader)
 
     return await asyncio.gather(*(one() for _ in range(count)))

@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         over.set()
 
     threading.Thread(target=await_end, daemon=True).start()
-    times = []
-    while not over.wait(PAUSE_S):
+    times: list[float] = []
+    while not times or not over.wait(PAUSE_S):
         began = time.perf_counter()
         with urllib.request.urlopen(f"{url}healthz", timeout=TIMEOUT_S) as answer:
             answer.read()

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,12 +21,12 @@ BLOCK_BYTES = 256 * 1024
 async def upload(host: str, port: int, head: bytes, content: bytes) -> None:
     """Upload some content as fast as it is taken."""
     reader, writer = await asyncio.open_connection(host, port)
-    writer.write(head)
-    for start in range(0, len(content), BLOCK_BYTES):
-        writer.write(content[start : start + BLOCK_BYTES])
-        await writer.drain()
-    status, body = await read_answer(reader)
-    writer.close()
+    with closing(writer):
+        writer.write(head)
+        for start in range(0, len(content), BLOCK_BYTES):
+            writer.write(content[start : start + BLOCK_BYTES])
+            await writer.drain()
+        status, body = await read_answer(reader)
     if status != HTTPStatus.ACCEPTED:
         raise SystemExit(f"an upload was answered {status}: {body[:200]!r}")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPResponse
+from contextlib import AbstractContextManager, contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
+from socket import create_connection
 from urllib.parse import urlsplit
 
 from imagefleet_scripts.bench.kit.errors import BenchError
@@ -48,41 +50,41 @@ class Telling:
 
     def _waited(self, path: str) -> float:
         stored = self._work()
-        answer = self._upload(path)
-        if LABEL not in answer.read().decode():
-            raise BenchError(f"{path} was answered {answer.status} without the label")
-        return time.monotonic() - stored.result(TIMEOUT_S)
+        with self._upload(path) as answer:
+            if LABEL not in answer.read().decode():
+                raise BenchError(f"{path} was answered {answer.status} without the label")
+            return time.monotonic() - stored.result(TIMEOUT_S)
 
     def _events(self) -> float:
-        location = self._upload("/api/v1/upload").headers["Location"]
-        stream = self._ask("GET", f"{location}/events", b"")
-        stream.readline()  # it is open
-        stored = self._work()
-        while not (line := stream.readline()).startswith(b"data:"):
-            if not line:
-                raise BenchError("a stream of events ended without the result")
-        told_at = time.monotonic()
-        stream.close()
-        return told_at - stored.result(TIMEOUT_S)
+        with self._upload("/api/v1/upload") as answer:
+            events = f"{answer.headers['Location']}/events"
+            answer.read()
+        with self._ask(self._get(events)) as stream:
+            stream.readline()  # it is open
+            stored = self._work()
+            while not (line := stream.readline()).startswith(b"data:"):
+                if not line:
+                    raise BenchError("a stream of events ended without the result")
+            return time.monotonic() - stored.result(TIMEOUT_S)
 
     def _work(self) -> Future[float]:
         return self._pool.submit(self._worker.finish_one, lambda _: time.sleep(WORK_S))
 
-    def _upload(self, path: str) -> HTTPResponse:
-        url = urlsplit(self._served.url)
-        uploads = Uploads(url.netloc, path, self._image, self._served.key, idempotent=False)
-        return self._ask("POST", path, uploads.next())
+    def _upload(self, path: str) -> AbstractContextManager[HTTPResponse]:
+        host, key = urlsplit(self._served.url).netloc, self._served.key
+        return self._ask(Uploads(host, path, self._image, key, idempotent=False).next())
 
-    def _ask(self, method: str, path: str, request: bytes) -> HTTPResponse:
-        """Send a request as it is, or make one of method and path; return its answer."""
+    def _get(self, path: str) -> bytes:
+        host, key = urlsplit(self._served.url).netloc, self._served.key
+        head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n"
+        return head.encode()
+
+    @contextmanager
+    def _ask(self, request: bytes) -> Iterator[HTTPResponse]:
+        """Send a request over a connection of its own; give its answer."""
         url = urlsplit(self._served.url)
-        connection = HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT_S)
-        if request:
-            connection.connect()
-            connection.sock.sendall(request)
-            answer = HTTPResponse(connection.sock, method=method)
-            answer.begin()
-            return answer
-        headers = {"Authorization": f"Bearer {self._served.key}"}
-        connection.request(method, path, headers=headers)
-        return connection.getresponse()
+        with create_connection((url.hostname, url.port), timeout=TIMEOUT_S) as connection:
+            connection.sendall(request)
+            with HTTPResponse(connection) as answer:
+                answer.begin()
+                yield answer

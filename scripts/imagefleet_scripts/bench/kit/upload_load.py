@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -71,15 +72,15 @@ async def _one_connection(
 ) -> list[float]:
     times = []
     reader, writer = await asyncio.open_connection(host, port)
-    for _ in left:
-        request = uploads.next()
-        began = time.perf_counter()
-        writer.write(request)
-        status, body = await read_answer(reader)
-        times.append(time.perf_counter() - began)
-        if status != ACCEPTED:
-            raise SystemExit(f"an upload was answered {status}: {body[:200]!r}")
-    writer.close()
+    with closing(writer):
+        for _ in left:
+            request = uploads.next()
+            began = time.perf_counter()
+            writer.write(request)
+            status, body = await read_answer(reader)
+            times.append(time.perf_counter() - began)
+            if status != ACCEPTED:
+                raise SystemExit(f"an upload was answered {status}: {body[:200]!r}")
     return times
 
 
