@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -27,31 +29,37 @@ AMI_PARAMETER = "/test/debian"
 EMULATED = ("--parameter", f"DebianAmi={AMI_PARAMETER}", "--parameter", "ElasticIp=false")
 
 
+def client(service: str) -> Any:
+    """Return a client of the emulator."""
+    return cast(Any, boto3).client(service)
+
+
 @dataclass
 class Deployment:
     """A system of a prefix that nobody else uses."""
 
     prefix: str
     secrets: Path
-    capsys: pytest.CaptureFixture[str]
+    said: str = ""
 
     def run(self, command: Any, *arguments: str) -> str:
         """Run a command, which has to succeed, and return what it said."""
-        left = command.main(["--prefix", self.prefix, *arguments])
-        said = self.capsys.readouterr()
-        assert left == 0, said.err + said.out
-        return said.out
+        left, said = self.tried(command, *arguments)
+        assert left == 0, said
+        return said
 
-    def refused(self, command: Any, *arguments: str) -> str:
-        """Run a command that may not succeed, and return why it did not."""
-        assert command.main(["--prefix", self.prefix, *arguments]) == 2
-        return self.capsys.readouterr().err
+    def tried(self, command: Any, *arguments: str) -> tuple[int, str]:
+        """Run a command; return its status and what it said."""
+        said = io.StringIO()
+        with redirect_stdout(said), redirect_stderr(said):
+            left = command.main(["--prefix", self.prefix, *arguments])
+        return left, said.getvalue()
 
     def push(self, tag: str) -> None:
         """Put images into the repositories, as far as an emulator wants to know."""
         for image in IMAGES:
             digest = f"sha256:{image}-{tag}"
-            boto3.client("ecr").put_image(  # type: ignore[attr-defined]
+            boto3.client("ecr").put_image(
                 repositoryName=f"{self.prefix}/imagefleet-{image}",
                 imageTag=tag,
                 imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": digest}}),
@@ -81,11 +89,11 @@ class Deployment:
     def launch(self, count: int) -> None:
         """Launch workers as the scaler does."""
         tags = [{"Key": machines.WORKER_TAG, "Value": self.prefix}]
-        boto3.client("ec2").run_instances(
+        client("ec2").run_instances(
             ImageId="ami-0123456789abcdef0",
             MinCount=count,
             MaxCount=count,
-            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],  # type: ignore[typeddict-item]
+            TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
         )
 
     def workers(self) -> list[machines.Machine]:
@@ -98,30 +106,47 @@ class Deployment:
         return [name for name in names if name.startswith(f"{self.prefix}-")]
 
 
-@pytest.fixture
-def deployment(
-    ministack: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Deployment]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ministack)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setattr(machines, "POLL_S", 0.05)
-    boto3.client("ssm").put_parameter(  # type: ignore[attr-defined]
-        Name=AMI_PARAMETER, Value="ami-0123456789abcdef0", Type="String", Overwrite=True
-    )
-    for name in ("keys.txt", "fullchain.pem", "privkey.pem"):
-        (tmp_path / name).write_text(f"what {name} of {tmp_path.name} holds\n")
-    made = Deployment(f"life-{next(NUMBERS)}", tmp_path, capsys)
-    yield made
-    destroy.main(["--prefix", made.prefix, "--yes"])
-    boto3.DEFAULT_SESSION = None
+@pytest.fixture(scope="module")
+def emulated(ministack: str) -> Iterator[None]:
+    """An account on the emulator."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL", ministack)
+        patched.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patched.setenv("AWS_ACCESS_KEY_ID", "test")
+        patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patched.setenv("COLUMNS", "160")
+        patched.setattr(machines, "POLL_S", 0.05)
+        patched.setattr(boto3, "DEFAULT_SESSION", None)
+        boto3.client("ssm").put_parameter(
+            Name=AMI_PARAMETER, Value="ami-0123456789abcdef0", Type="String", Overwrite=True
+        )
+        yield
 
 
-def test_a_plan_tells_what_would_be_made_and_makes_nothing(deployment: Deployment) -> None:
+@pytest.fixture(scope="module")
+def new(emulated: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Deployment]:
+    """Makes systems that nobody else uses."""
+
+    def make() -> Deployment:
+        folder = tmp_path_factory.mktemp("secrets")
+        for name in ("keys.txt", "fullchain.pem", "privkey.pem"):
+            (folder / name).write_text(f"the {name} that nobody may see\n")
+        return Deployment(f"life-{next(NUMBERS)}", folder)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def released(new: Callable[[], Deployment]) -> Deployment:
+    """A system of version 1.0, which tests change only where they say what they want."""
+    made = new()
+    made.said = made.release()
+    return made
+
+
+def test_a_plan_tells_what_would_be_made_and_makes_nothing(new: Callable[[], Deployment]) -> None:
+    deployment = new()
+
     said = deployment.run(deploy, *EMULATED, "--plan")
 
     assert "Add     RequestsQueue" in said
@@ -130,73 +155,72 @@ def test_a_plan_tells_what_would_be_made_and_makes_nothing(deployment: Deploymen
     assert deployment.buckets() == []
 
 
-def test_a_first_deployment_has_no_machines_and_says_what_is_next(deployment: Deployment) -> None:
+def test_a_version_needs_its_images_and_its_secrets_before_it_runs(
+    new: Callable[[], Deployment],
+) -> None:
+    # given a first deployment, which has no machines and says what is next
+    deployment = new()
     said = deployment.run(deploy, *EMULATED)
-
-    assert set(deployment.stacks().values()) == {"CREATE_COMPLETE"}
     assert f".dkr.ecr.us-east-1.amazonaws.com/{deployment.prefix}/" in said
     assert "next: ./scripts/push-images" in said
-    assert len(deployment.buckets()) == 2
 
-
-def test_a_version_needs_its_images_then_its_secrets_and_then_runs(deployment: Deployment) -> None:
-    deployment.run(deploy, *EMULATED)
-    assert "no image 1.0 of web" in deployment.refused(deploy, "--image", "1.0")
+    # when a version is asked for without images, and without secrets, nothing changes
+    without_images = deployment.tried(deploy, "--image", "1.0")
     deployment.push("1.0")
-    assert "needs fullchain.pem, keys.txt" in deployment.refused(deploy, "--image", "1.0")
+    without_secrets = deployment.tried(deploy, "--image", "1.0")
 
-    deployment.run(deploy, "--image", "1.0", "--secrets", str(deployment.secrets))
+    # then it is said what is missing
+    assert without_images[0] == without_secrets[0] == 2
+    assert "no image 1.0 of web" in without_images[1]
+    assert "needs fullchain.pem, keys.txt, privkey.pem" in without_secrets[1]
+    assert set(deployment.stacks().values()) == {"CREATE_COMPLETE"}
+    assert "nothing to change" in deployment.run(deploy)
 
-    found = boto3.client("ssm").get_parameter(  # type: ignore[attr-defined]
-        Name=f"/{deployment.prefix}/web/keys.txt", WithDecryption=True
+
+def test_secrets_lie_encrypted_and_are_never_said(released: Deployment) -> None:
+    found = boto3.client("ssm").get_parameter(
+        Name=f"/{released.prefix}/web/keys.txt", WithDecryption=True
     )["Parameter"]
+
     assert found["Type"] == "SecureString"
-    assert found["Value"] == (deployment.secrets / "keys.txt").read_text()
-    assert deployment.template_version() == 1
+    assert found["Value"] == (released.secrets / "keys.txt").read_text()
+    assert f"/{released.prefix}/web/keys.txt: stored" in released.said
+    assert "nobody may see" not in released.said
 
 
-def test_what_the_secrets_hold_is_never_said(deployment: Deployment) -> None:
-    said = deployment.release()
+def test_deploying_twice_changes_nothing(released: Deployment) -> None:
+    before = released.template_version()
 
-    assert f"/{deployment.prefix}/web/keys.txt: stored" in said
-    assert "what keys.txt of" not in said
-
-
-def test_deploying_twice_changes_nothing(deployment: Deployment) -> None:
-    deployment.release()
-
-    said = deployment.run(deploy, "--image", "1.0", "--secrets", str(deployment.secrets))
-    plan = deployment.run(deploy, "--plan")
+    said = released.run(deploy, "--image", "1.0", "--secrets", str(released.secrets))
+    plan = released.run(deploy, "--plan")
 
     for told in (said, plan):
         assert told.count("nothing to change") == 2
         assert "stored" not in told
-    assert deployment.template_version() == 1
+    assert released.template_version() == before
 
 
-def test_an_upgrade_and_the_way_back_change_machines_only(deployment: Deployment) -> None:
-    deployment.release("1.0")
-    deployment.push("1.1")
+def test_an_upgrade_and_the_way_back_change_machines_only(released: Deployment) -> None:
+    before = released.template_version()
+    released.push("1.1")
 
-    upgraded = deployment.run(deploy, "--image", "1.1")
-    back = deployment.run(deploy, "--image", "1.0")
+    upgraded = released.run(deploy, "--image", "1.1")
+    back = released.run(deploy, "--image", "1.0")
 
     for said in (upgraded, back):
-        assert f"{deployment.prefix}-data: nothing to change" in said
+        assert f"{released.prefix}-data: nothing to change" in said
     assert "ImageTag             1.0" in back
-    assert deployment.template_version() == 3
+    assert released.template_version() == before + 2
 
 
-def test_what_is_not_given_stays_as_it_was(deployment: Deployment, tmp_path: Path) -> None:
+def test_what_is_not_given_stays_as_it_was(released: Deployment, tmp_path: Path) -> None:
     (tmp_path / "env").write_text("IMAGEFLEET_TARGET_S=5\n")
-    deployment.run(
-        deploy, *EMULATED, "--parameter", "InputDays=3", "--settings", str(tmp_path / "env")
-    )
+    released.run(deploy, "--parameter", "InputDays=3", "--settings", str(tmp_path / "env"))
 
-    deployment.run(deploy, "--parameter", "LogDays=7")
+    released.run(deploy, "--parameter", "LogDays=7")
 
-    assert parameters(f"{deployment.prefix}-data")["InputDays"] == "3"
-    fleet = parameters(f"{deployment.prefix}-fleet")
+    assert parameters(f"{released.prefix}-data")["InputDays"] == "3"
+    fleet = parameters(f"{released.prefix}-fleet")
     assert fleet["Settings"] == "IMAGEFLEET_TARGET_S=5"
     assert fleet["LogDays"] == "7"
 
@@ -207,10 +231,9 @@ def parameters(stack: str) -> dict[str, str]:
 
 
 def test_the_status_tells_of_queues_instances_decisions_and_alarms(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    released: Deployment,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
-    deployment.release()
+    deployment = released
     deployment.launch(2)
     SqsQueues(Aws().sqs(1)).open(f"{deployment.prefix}-requests-dead").send(["a", "b", "c"])
     boto3.client("s3").put_object(
@@ -252,12 +275,15 @@ REPORT = {
 }
 
 
-def test_a_status_of_what_is_not_there_is_no_error(deployment: Deployment) -> None:
-    assert "none" in deployment.run(status)
+def test_a_status_of_what_is_not_there_is_no_error(
+    new: Callable[[], Deployment],
+) -> None:
+    assert "none" in new().run(status)
 
 
-def test_destroying_leaves_nothing(deployment: Deployment) -> None:
+def test_destroying_leaves_nothing(new: Callable[[], Deployment]) -> None:
     # given a system with data, workers and a web process's queue
+    deployment = new()
     deployment.release()
     deployment.launch(3)
     fill(deployment)
@@ -282,7 +308,7 @@ def fill(deployment: Deployment) -> None:
 
 
 def left(deployment: Deployment) -> Sequence[Any]:
-    ssm, ecr, ec2, logs = (boto3.client(name) for name in ("ssm", "ecr", "ec2", "logs"))  # type: ignore[call-overload]
+    ssm, ecr, ec2, logs = (client(name) for name in ("ssm", "ecr", "ec2", "logs"))
     named = [{"Name": "tag:Name", "Values": [f"{deployment.prefix}*", deployment.prefix]}]
     return [
         *ssm.get_parameters_by_path(Path=f"/{deployment.prefix}/web")["Parameters"],
@@ -297,8 +323,11 @@ def left(deployment: Deployment) -> Sequence[Any]:
     ]
 
 
-def test_data_can_outlive_the_machines_and_be_used_by_the_next(deployment: Deployment) -> None:
-    deployment.release()
+def test_data_can_outlive_the_machines_and_be_used_by_the_next(
+    new: Callable[[], Deployment],
+) -> None:
+    deployment = new()
+    deployment.run(deploy, *EMULATED)
     fill(deployment)
 
     deployment.run(destroy, "--yes", "--keep-data")
@@ -306,51 +335,51 @@ def test_data_can_outlive_the_machines_and_be_used_by_the_next(deployment: Deplo
     assert list(deployment.stacks()) == [f"{deployment.prefix}-data"]
     for bucket in deployment.buckets():
         assert boto3.client("s3").head_object(Bucket=bucket, Key="a/1")
-    assert "fleet: 3" in deployment.run(deploy, *EMULATED)
+    assert f"{deployment.prefix}-data: nothing to change" in deployment.run(deploy, *EMULATED)
 
 
 def test_images_are_built_and_pushed_once(
-    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    released: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployment.run(deploy, *EMULATED)
-    log = stub(
-        tmp_path, monkeypatch, "docker", 'echo "$REGISTRY $VERSION"; [ "$1" != login ] || cat'
-    )
+    does = 'echo "$REGISTRY $VERSION"; [ "$1" != login ] || cat'
+    log = stub(tmp_path, monkeypatch, "docker", does)
 
-    said = deployment.run(push, "--tag", "1.0", "--", "--set", "worker.target=torch")
+    said = released.run(push, "--tag", "2.0", "--", "--set", "worker.target=torch")
 
-    registry = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/{deployment.prefix}/"
+    registry = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/{released.prefix}/"
     login, *_ = lines = log.read_text().splitlines()
     assert login.startswith("docker login --username AWS --password-stdin")
     (bake,) = [line for line in lines if "buildx bake" in line]
     assert bake.endswith("--set worker.target=torch web scaler worker proxy")
-    assert f"{registry} 1.0" in lines
-    assert "next: ./scripts/deploy --image 1.0" in said
+    assert f"{registry} 2.0" in lines
+    assert "next: ./scripts/deploy --image 2.0" in said
 
-    # What is there already is not pushed again.
-    deployment.push("1.0")
-    log.unlink()
-    assert "all images are there as 1.0" in deployment.run(push, "--tag", "1.0")
-    assert not log.exists()
+
+def test_images_that_are_there_are_not_pushed_again(
+    released: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = stub(tmp_path, monkeypatch, "docker", "")
+
+    assert "all images are there as 1.0" in released.run(push, "--tag", "1.0")
+
+    assert log.read_text() == ""
 
 
 def test_a_push_that_fails_says_so(
-    deployment: Deployment,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    released: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployment.run(deploy, *EMULATED)
     stub(tmp_path, monkeypatch, "docker", '[ "$1" = login ]')
 
-    assert push.main(["--prefix", deployment.prefix, "--tag", "1.0"]) == 1
+    left, said = released.tried(push, "--tag", "2.0")
 
-    assert "`docker buildx bake` failed with status 1" in deployment.capsys.readouterr().err
+    assert left == 1
+    assert "`docker buildx bake` failed with status 1" in said
 
 
 def stub(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, does: str) -> Path:
     """Put a program of that name first in the path, which notes its calls in the file returned."""
     log, place = folder / "calls", folder / "bin"
+    log.touch()
     place.mkdir()
     (place / name).write_text(f'#!/bin/sh\nexec >>{log}\necho "{name} $*"\n{does}\n')
     (place / name).chmod(0o755)

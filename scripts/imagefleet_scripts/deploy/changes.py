@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import yaml
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
         StackTypeDef,
     )
 
+# Nothing in it has CloudFormation's own tags, and the rest of a template takes a while to read.
+_SECTION = re.compile(r"^Parameters:.*\n?(?:(?:[ \t].*)?\n)*", re.MULTILINE)
 # What a change set says that has nothing in it.
 _NOTHING = ("didn't contain changes", "No updates are to be performed", "no changes")
 
@@ -97,14 +101,11 @@ def _changes(api: CloudFormationClient, change_set: str) -> Iterator[Change]:
         )
 
 
-def known_parameters(body: str) -> dict[str, object]:
+@cache
+def known_parameters(body: str) -> Mapping[str, object]:
     """Return the parameters that a template has, each with its default, None for none."""
-
-    class Loader(yaml.SafeLoader):
-        """Reads YAML and takes CloudFormation's own tags for nothing."""
-
-    Loader.add_multi_constructor("!", lambda *_: None)
-    found = yaml.load(body, Loader)["Parameters"]  # noqa: S506  # a safe loader of our own
+    section = _SECTION.search(body)
+    found = yaml.safe_load(section[0])["Parameters"] if section else {}
     return {name: about.get("Default") for name, about in found.items()}
 
 

@@ -31,14 +31,14 @@ def require_images(account: Account, tag: str) -> None:
 def has_image(account: Account, image: str, tag: str) -> bool:
     """Return whether an image of this tag was pushed."""
     try:
-        account.client("ecr").describe_images(
+        answer = account.client("ecr").describe_images(
             repositoryName=account.repository(image), imageIds=[{"imageTag": tag}]
         )
     except ClientError as error:
         if error_code(error) in {"ImageNotFoundException", "RepositoryNotFoundException"}:
             return False
         raise
-    return True
+    return bool(answer["imageDetails"])
 
 
 def require_secrets(account: Account, settings: Mapping[str, str], coming: Collection[str]) -> None:

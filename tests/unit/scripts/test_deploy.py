@@ -289,7 +289,7 @@ class FakeCloudFormation:
         self.status = status
         self.done: list[str] = []
         self.sent: dict[str, Any] = {}
-        self._steps = [[]] * late + [list(step) for step in steps]
+        self._steps: list[Sequence[tuple[str, str, str]]] = [*[()] * late, *steps]
         self._changes = changes
         self._numbers = itertools.count()
         self._events: list[dict[str, Any]] = []
@@ -313,8 +313,9 @@ class FakeCloudFormation:
 
     def describe_stacks(self, **_: Any) -> Any:
         if self.status is None:
-            error = {"Code": "ValidationError", "Message": "Stack data does not exist"}
-            raise ClientError({"Error": error}, "DescribeStacks")
+            message = "Stack data does not exist"
+            error: Any = {"Error": {"Code": "ValidationError", "Message": message}}
+            raise ClientError(error, "DescribeStacks")
         return {"Stacks": [{"StackName": "data", "StackId": "id", "StackStatus": self.status}]}
 
     def create_change_set(self, **asked: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import boto3
 import pytest
 import yaml
 
@@ -127,6 +129,45 @@ def test_the_scaler_launches_and_ends_only_what_carries_the_fleets_tag() -> None
             assert statement["Condition"] == there
         if actions == "iam:PassRole":
             assert statement["Resource"] == {"GetAtt": "WorkerRole.Arn"} or "*" not in resource
+
+
+def test_the_web_hosts_role_permits_the_calls_to_ec2_that_are_made_and_no_others() -> None:
+    granted: set[str] = set()
+    for statement in cloudformation.allowed("WebHostRole"):
+        actions = statement["Action"]
+        granted |= {actions} if isinstance(actions, str) else set(actions)
+
+    ec2 = {action.removeprefix("ec2:") for action in granted if action.startswith("ec2:")}
+    assert ec2 == OF_THE_SCALER | OF_THE_HOST
+    assert called_of_ec2() <= OF_THE_SCALER
+
+
+OF_THE_HOST = {"AssociateAddress"}
+OF_THE_SCALER = {
+    "CreateFleet",
+    "CreateTags",  # within the calls that launch
+    "DescribeInstances",
+    "DescribeLaunchTemplates",
+    "GetConsoleOutput",
+    "RunInstances",
+    "StartInstances",
+    "StopInstances",
+    "TerminateInstances",
+}
+
+
+def called_of_ec2() -> set[str]:
+    """Return the operations that the EC2 provider's source names."""
+    known = boto3.client("ec2", "eu-central-1").meta.method_to_api_mapping
+    found = set()
+    for file in (ROOT / "images/scaler/imagefleet_scaler/providers/ec2").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = node.attr if isinstance(node, ast.Attribute) else ""
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                name = node.value  # of a paginator
+            if name in known:
+                found.add(known[name])
+    return found
 
 
 def test_alarms_look_at_lines_that_the_scaler_logs() -> None:
