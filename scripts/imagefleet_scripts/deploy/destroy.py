@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from botocore.exceptions import ClientError
 
 from imagefleet_core.aws import error_code
+from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_scripts.deploy import machines
 from imagefleet_scripts.deploy.account import Account
@@ -98,7 +99,7 @@ def _remove_bucket(account: Account, bucket: str) -> None:
                 Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
             )
             for failed in answer.get("Errors", ()):
-                raise Wrong(f"{bucket}/{failed.get('Key')}: {failed.get('Message')}")
+                raise ImagefleetError(f"{bucket}/{failed.get('Key')}: {failed.get('Message')}")
             count += len(keys)
         s3.delete_bucket(Bucket=bucket)
     except ClientError as error:

@@ -58,7 +58,8 @@ def test_a_call_that_waited_long_is_made_where_others_like_it_go_well() -> None:
 
 
 def test_calls_in_ones_own_thread_are_among_those_at_once() -> None:
-    hangs, made = Event(), []
+    hangs = Event()
+    made: list[str] = []
     with Calls(1, PATIENCE_S) as pool, ThreadPoolExecutor(1) as others:
         first = pool.submit(held, hangs)
         own = others.submit(pool.here, made.append, "own")
@@ -77,7 +78,8 @@ def test_calls_in_ones_own_thread_are_among_those_at_once() -> None:
 
 
 def test_a_call_in_ones_own_thread_is_not_made_either_while_others_hang() -> None:
-    hangs, made = Event(), []
+    hangs = Event()
+    made: list[str] = []
     with Calls(1, patience_s=0.01) as pool:
         first = pool.submit(held, hangs)
 
