@@ -1,4 +1,4 @@
-# The three images: docker buildx bake
+# All images: docker buildx bake
 # Behind a private index or a proxy with its own CA (pip.conf then says `cert = /run/secrets/ca.crt`):
 #   docker buildx bake --set '*.secrets=id=pip.conf,src=pip.conf' --set '*.secrets=id=ca.crt,src=ca.crt'
 
@@ -18,6 +18,10 @@ variable "PYTHON_IMAGE" {
   default = "python:3.13-slim-trixie"
 }
 
+variable "NGINX_IMAGE" {
+  default = "nginx:1.29-alpine"
+}
+
 # The worker's runtime: openvino or torch, the latter with TORCH_INDEX
 variable "WORKER_TARGET" {
   default = "openvino"
@@ -28,7 +32,7 @@ variable "TORCH_INDEX" {
 }
 
 group "default" {
-  targets = ["web", "worker", "scaler"]
+  targets = ["web", "worker", "scaler", "proxy"]
 }
 
 target "tier" {
@@ -59,4 +63,14 @@ target "scaler" {
   inherits   = ["tier"]
   dockerfile = "images/scaler/Dockerfile"
   tags       = ["${REGISTRY}imagefleet-scaler:${VERSION}"]
+}
+
+target "proxy" {
+  dockerfile = "images/proxy/Dockerfile"
+  tags       = ["${REGISTRY}imagefleet-proxy:${VERSION}"]
+  args = {
+    NGINX_IMAGE = NGINX_IMAGE
+    VERSION     = VERSION
+    REVISION    = REVISION
+  }
 }

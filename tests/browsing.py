@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Error as BrowserError
 
 # The first picture may have to wait for a worker to start.
 RESULT_MS = 30_000
+STARTS, START_MS = 5, 5000
 # WCAG 2.2 AA, and what axe's makers hold good practice.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 @contextmanager
 def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
-    """Open a page in a fresh profile; whatever its scripts fail on fails the test."""
+    """Open the page in a fresh profile; whatever its scripts fail on fails the test.
+
+    Chromium drops what it loads when a network interface comes or goes on this machine, as with
+    other tests' containers; so the page is opened until it has started.
+    """
     errors: list[str] = []
     settings = {"viewport": {"width": 1280, "height": 900}} | options
     with browser.new_context(**settings) as context:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(url)
+        for _ in range(STARTS):
+            with suppress(BrowserError):
+                page.goto(url)
+                page.locator("#views").wait_for(timeout=START_MS)
+                break
+        errors.clear()
         yield page
     assert errors == []
 

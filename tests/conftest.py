@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+# Where the tests are that share one engine and its images.
+DOCKER = ("tests/docker/", "tests/unit/scaler/test_providers.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +21,21 @@ def rounds(request: pytest.FixtureRequest) -> int:
     """How often in a row a test of chance is to be repeated."""
     count: int = request.config.getoption("--rounds")
     return count
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Keep together what may not run beside each other, where several processes share the tests."""
+    return Groups(config, log)
+
+
+class Groups(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives out a file's tests together, as they share its fixtures; and all that need Docker.
+
+    Done here, as xdist 3.8's own groups are lost with pytest 9.2, where a test's name can't be
+    changed any more to tell its group.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "docker" if file.startswith(DOCKER) else file

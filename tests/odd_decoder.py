@@ -5,24 +5,18 @@ What a file is to do is its content: a word, and perhaps something to do it with
 
 from __future__ import annotations
 
-import ctypes
-import os
-import re
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import deeds
 from imagefleet_worker.children import decoder
 from imagefleet_worker.decoding import picture
 from imagefleet_worker.recipe import Picture, Recipe
 
 UNDERESTIMATE = "--underestimate"
 Admit: TypeAlias = Callable[[int], None]
-
-# A regular expression whose time doubles with every letter, and which C code runs in one go.
-ENDLESS = re.compile(r"(a+)+$")
 
 
 def too_little(*_: object) -> int:
@@ -44,15 +38,7 @@ def allocate() -> None:
         kept.append(b"x" * 2**20)
 
 
-DEEDS: dict[str, Callable[..., object]] = {
-    "hang": lambda: ENDLESS.match("a" * 64 + "b"),
-    "segfault": lambda: ctypes.string_at(0),
-    "abort": os.abort,
-    "divide": lambda: os.kill(os.getpid(), signal.SIGFPE),
-    "die": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "exit": lambda: os._exit(3),
-    "allocate": allocate,
-}
+DEEDS = {**deeds.DEEDS, "allocate": allocate}
 
 
 def main() -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import re
-import signal
 from collections.abc import Callable, Mapping, Sequence
 
+import deeds
 from imagefleet_worker.processors import Pixels, Recipe, Rejected, Resources
 
-# A regular expression whose time doubles with every letter, and which C code runs in one go.
-ENDLESS = re.compile(r"(a+)+$")
-
+HANG, SEGFAULT, DIE, EXIT, RAISE = range(1, 6)
 DEEDS: dict[int, Callable[[], object]] = {
-    1: lambda: ENDLESS.match("a" * 64 + "b"),
-    2: lambda: ctypes.string_at(0),
-    3: lambda: os.kill(os.getpid(), signal.SIGKILL),
-    4: lambda: os._exit(3),
-    5: lambda: 1 / 0,
+    HANG: deeds.DEEDS["hang"],
+    SEGFAULT: deeds.DEEDS["segfault"],
+    DIE: deeds.DEEDS["die"],
+    EXIT: deeds.DEEDS["exit"],
+    RAISE: lambda: 1 / 0,
 }
-HANG, SEGFAULT, DIE, EXIT, RAISE = DEEDS
 
 
 class OddWork:

@@ -1,4 +1,4 @@
-"""S3 and SQS over a real socket: moto answers, every signature is checked, and faults come when told.
+"""S3 and SQS over a real socket: moto answers, signatures are checked, faults come when told.
 
 What goes through a socket can't be seen by moto's own hooks into boto3; and moto itself takes any
 signature for good.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from browsing import RESULT_MS, card, choose, expect_done, expect_state, open_view
 from stage import Stage, busy
@@ -84,3 +84,27 @@ def test_a_fleet_that_nobody_looks_at_is_not_missed(staged: Page, stage: Stage) 
     open_view(staged, "Pictures")
 
     expect(staged.locator("#notices")).to_be_empty()
+
+
+def test_a_page_that_did_not_arrive_whole_is_loaded_again(staged: Page, stage: Stage) -> None:
+    # given a module that gets lost once
+    staged.route("**/static/gallery.js", lambda route: route.abort(), times=1)
+
+    staged.goto(f"{stage.url}?again")
+
+    expect(staged.get_by_role("navigation")).to_be_visible()
+    choose(staged, [SAMPLES / "flower.jpg"])
+    expect(card(staged, "flower.jpg")).to_be_visible()
+
+
+def test_a_page_that_does_not_arrive_says_so(browser: Browser, stage: Stage) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/static/gallery.js", lambda route: route.abort())
+
+        page.goto(stage.url)
+
+        expect(page.get_by_role("alert")).to_contain_text("did not arrive whole")
+        page.unroute_all()
+        page.get_by_role("link", name="Load it again").click()
+        expect(page.get_by_role("navigation")).to_be_visible()

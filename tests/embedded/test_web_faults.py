@@ -348,8 +348,11 @@ def test_what_cannot_be_read_is_refused_or_cut_and_never_told_as_whole(hurt: Hur
     def ask(each: tuple[str, str]) -> str:
         return outcome(hurt.web, READS[each[1]].format(batch=batches[each]))
 
+    found: dict[tuple[str, str], str] = {}
     with ThreadPoolExecutor(len(asked)) as pool:
-        found = dict(zip(asked, pool.map(ask, asked), strict=True))
+        for some in (False, True):  # what is silent holds up the others
+            group = [each for each in asked if isinstance(AT_READS[each[0]], Hold) is some]
+            found |= zip(group, pool.map(ask, group), strict=True)
 
     # then what was not told whole is refused; only what is sent while it is read can be cut
     hit = {each for each in asked if injected[each].count > 0}
@@ -363,6 +366,47 @@ def test_what_cannot_be_read_is_refused_or_cut_and_never_told_as_whole(hurt: Hur
     for each in asked:
         path = READS[each[1]].format(batch=batches[each])
         assert outcome(hurt.web, path) == "whole", each
+
+
+AT_DELETIONS: dict[str, Fault] = {
+    "are not marked": SlowDown(calls=PUT),
+    "are marked and not answered": Unanswered(calls=PUT),
+    "are done and not answered": Unanswered(calls={"DeleteObjects"}),
+    "are lost between lists": Reset(calls=LIST, after=3),
+}
+
+
+def test_a_deletion_that_fails_is_refused_and_may_be_asked_for_again(hurt: Hurt) -> None:
+    batches = {case: finished(hurt.place) for case in AT_DELETIONS}
+    jobs = {case: f"api/v1/jobs/{batch}-0001" for case, batch in batches.items()}
+    for case, fault in AT_DELETIONS.items():
+        # an answer to DeleteObjects is about a bucket and no batch
+        where = "" if "DeleteObjects" in fault.calls else batches[case]
+        hurt.proxy.inject(replace(fault, where=where))
+
+    def delete(case: str) -> requests.Response:
+        return hurt.web.request("DELETE", f"api/v1/batches/{batches[case]}")
+
+    with ThreadPoolExecutor(len(batches)) as pool:
+        for answer in pool.map(delete, AT_DELETIONS):
+            check_refused(answer)
+
+    # then nothing is told of what is marked, and the rest goes when it is asked for again
+    hurt.proxy.relent()
+    assert hurt.web.get(jobs["are done and not answered"]).status_code == 410
+    assert hurt.web.get(jobs["are not marked"]).status_code == 200
+    for case in AT_DELETIONS:
+        assert delete(case).status_code == 204
+        assert hurt.web.get(jobs[case]).status_code == 410
+    assert hurt.place.stored().isdisjoint(batches.values())
+
+
+def test_a_list_that_cannot_be_had_is_refused(hurt: Hurt) -> None:
+    for fault in (SlowDown(calls=LIST), Reset(calls=LIST)):
+        hurt.proxy.inject(fault)
+        check_refused(hurt.web.get("api/v1/batches"))
+        hurt.proxy.relent()
+    assert hurt.web.get("api/v1/batches").ok
 
 
 # Nothing there, nothing allowed

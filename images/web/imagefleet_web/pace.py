@@ -43,7 +43,13 @@ class Pace:
 
 
 class PacedReader(SocketUnreader):
-    """Reads a client's connection for gunicorn's parser."""
+    """Reads a client's connection for gunicorn's parser.
+
+    Attributes:
+        max_body_chunk: of a body at once, as several times as much is in memory for a moment.
+    """
+
+    max_body_chunk = 256 * 1024
 
     def __init__(self, sock: socket.socket, pace: Pace) -> None:
         super().__init__(sock)
@@ -67,16 +73,19 @@ class PacedReader(SocketUnreader):
             HeadersTooSlow: the time of the headers is over.
             TimeoutError: that of the body is.
         """
-        usual_s = self.sock.gettimeout()
+        usual_s = self.sock.gettimeout()  # none for headers
         try:
-            self.sock.settimeout(min(self._left_s(), usual_s or math.inf))
+            wait_s = min(self._left_s(), usual_s or math.inf)
+            if wait_s != usual_s:  # setting it is a system call
+                self.sock.settimeout(wait_s)
             data = super().chunk(size_hint)  # type: ignore[call-arg]  # the stubs are older
         except TimeoutError as error:
             if self._of_body:
                 raise
             raise HeadersTooSlow from error
         finally:
-            self.sock.settimeout(usual_s)
+            if usual_s is not None and self.sock.gettimeout() != usual_s:
+                self.sock.settimeout(usual_s)
         self._taken += len(data)
         return data
 

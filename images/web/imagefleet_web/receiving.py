@@ -27,7 +27,7 @@ from imagefleet_web.pace import was_too_slow
 from imagefleet_web.problems import Problem
 from imagefleet_web.spool import Spool, SpooledFile
 
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 256 * 1024
 # Of a chunk; it may be made of what looks like delimiters.
 _CUTS = 8
 # What a form may hold beside its files: the headers of a part, and text fields, which are ignored.

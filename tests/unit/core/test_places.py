@@ -11,7 +11,7 @@ from moto.core.botocore_stubber import MockRawResponse
 from imagefleet_core.aws import Aws
 from imagefleet_core.connections import Connections
 from imagefleet_core.objects import Objects
-from imagefleet_core.places import find
+from imagefleet_core.places import find, find_sqs
 
 KEYS = [
     "b/1-cat.jpg",
@@ -136,3 +136,27 @@ def test_a_bucket_is_where_boto3_says(
 
     assert (place.origin, place.host, place.path) == (origin, host, "/input")
     assert place.region == "eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("environ", "origin", "path"),
+    [
+        ({}, "https://sqs.eu-west-1.amazonaws.com", ""),
+        ({"AWS_USE_FIPS_ENDPOINT": "true"}, "https://sqs-fips.eu-west-1.amazonaws.com", ""),
+        ({"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "https://sqs.eu-west-1.api.aws", ""),
+        ({"AWS_ENDPOINT_URL": "http://localstack:4566"}, "http://localstack:4566", ""),
+        ({"AWS_ENDPOINT_URL_SQS": "https://proxy/aws/sqs"}, "https://proxy", "/aws/sqs"),
+    ],
+)
+def test_sqs_is_where_boto3_says(
+    environ: dict[str, str], origin: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    sqs = Aws(boto3.Session("AKID", "secret", region_name="eu-west-1")).sqs(1)
+
+    place = find_sqs(sqs)
+
+    assert (place.origin, place.path, place.region) == (origin, path, "eu-west-1")

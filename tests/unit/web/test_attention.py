@@ -18,6 +18,8 @@ from imagefleet_web.hub import Hub
 from web_tier import CHELSEA, DEADLINE_S, Web, World, eventually
 
 SOON, NEVER = 0.0, 1000.0
+# Turns that make no call before somebody uploads, or looks at the fleet.
+SLEEPERS = {"announcing new work", "watching the fleet"}
 
 
 def test_nobody_needs_results_at_first() -> None:
@@ -156,7 +158,7 @@ def test_a_process_at_rest_makes_few_calls(world: World, monkeypatch: pytest.Mon
     rest.calls.clear()
 
     for name, turn in web.services.background._turns.items():
-        if name != "watching the fleet":  # which sleeps until somebody watches
+        if name not in SLEEPERS:
             rest.hour_of(turn)
 
     assert others

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Event
 
 import pytest
@@ -55,3 +55,37 @@ def test_a_call_that_waited_long_is_made_where_others_like_it_go_well() -> None:
         wait(calls)
 
     assert [call.result() for call in calls] == ["held"] * 5
+
+
+def test_calls_in_ones_own_thread_are_among_those_at_once() -> None:
+    hangs = Event()
+    made: list[str] = []
+    with Calls(1, PATIENCE_S) as pool, ThreadPoolExecutor(1) as others:
+        first = pool.submit(held, hangs)
+        own = others.submit(pool.here, made.append, "own")
+        with pytest.raises(TimeoutError):
+            own.result(0.05)
+
+        hangs.set()
+
+        assert first.result() == "held"
+        own.result(DEADLINE_S)
+        assert pool.here(int, "7") == 7
+        with pytest.raises(ValueError):
+            pool.here(int, "seven")
+        assert pool.here(int, "8") == 8
+    assert made == ["own"]
+
+
+def test_a_call_in_ones_own_thread_is_not_made_either_while_others_hang() -> None:
+    hangs = Event()
+    made: list[str] = []
+    with Calls(1, patience_s=0.01) as pool:
+        first = pool.submit(held, hangs)
+
+        with pytest.raises(Unavailable, match="not begun"):
+            pool.here(made.append, "late")
+
+        hangs.set()
+        assert first.result() == "held"
+    assert made == []

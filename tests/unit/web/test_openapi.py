@@ -68,8 +68,8 @@ def test_every_route_says_what_it_does(web: Web) -> None:
 
 
 def test_every_kind_of_problem_is_one_that_some_route_says_it_has(web: Web) -> None:
-    operations = [route.operation for route in routes(web.app) if route.operation]
-    said = {kind for operation in operations for kind in operation.errors}
+    described = [route.operation for route in routes(web.app) if route.operation]
+    said = {kind for operation in described for kind in operation.errors}
 
     kinds = {each for each in vars(problems).values() if isinstance(each, Kind)}
     assert kinds - said - {problems.INTERNAL, problems.UNAUTHORIZED} == OF_NO_VIEW

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urljoin
 
 from imagefleet_web import __version__
 from web_tier import Web, World
@@ -25,3 +26,16 @@ def test_every_part_of_the_page_is_served_from_here(web: Web) -> None:
 
     assert parts
     assert [web.get(part).status_code for part in parts] == [200] * len(parts)
+
+
+def test_every_module_is_named_at_once_and_not_found_one_after_the_other(web: Web) -> None:
+    preloaded = set(re.findall(r'rel="modulepreload" href="([^"]+)"', web.get("/").text))
+
+    imported = {
+        urljoin(module, path)
+        for module in preloaded
+        for path in re.findall(r'from "(\.[^"]+)"', web.get(module).text)
+    }
+
+    assert imported
+    assert imported <= preloaded

@@ -15,7 +15,7 @@ from imagefleet_core.jobs import JobId, new_batch_id
 from imagefleet_core.keys import clean_name, input_key
 from imagefleet_web.limits import Limits
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import received_files
+from imagefleet_web.receiving import _pieces, received_files
 from imagefleet_web.spool import IN_MEMORY_BYTES, Room, Spool
 from web_tier import CHELSEA, form
 
@@ -151,6 +151,16 @@ def test_no_more_of_a_file_is_kept_than_may_be_accepted(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError):
         os.fstat(descriptor)
+
+
+def test_a_body_made_of_delimiters_is_not_taken_apart_at_each() -> None:
+    body = b"\r\n--b" * 100_000
+
+    pieces = list(_pieces(request(body, "multipart/form-data; boundary=b"), b"\r\n--b"))
+
+    assert b"".join(piece or b"" for piece in pieces) == body
+    assert pieces[-1] is None
+    assert len(pieces) < 40
 
 
 def test_small_files_need_no_disk_while_there_is_room_in_memory(

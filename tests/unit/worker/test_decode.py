@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 import photographs
+from hostile_seeds import encode
 from imagefleet_worker.classifiers import Classifier
 from imagefleet_worker.decoding.decode import BadImageError, Pixels, decode
 from imagefleet_worker.recipe import Recipe
@@ -26,13 +27,6 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\..*")
 
 RECIPE = Recipe(size=224, resize=256, interpolation="bicubic")
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
-
-
-def encode(image: Image.Image, file_format: str, **options: Any) -> bytes:
-    """Return an image file."""
-    file = io.BytesIO()
-    image.save(file, file_format, **options)
-    return file.getvalue()
 
 
 def photograph(name: str = "chelsea") -> Image.Image:

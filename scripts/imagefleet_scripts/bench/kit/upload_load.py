@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,9 +45,7 @@ class Uploads:
         """Return the next request."""
         number = next(self._numbers)
         key = b"Idempotency-Key: %b\r\n" % self._mark(number) if self._idempotent else b""
-        return b"".join(
-            (self._head, key, b"\r\n", self._content, self._mark(number), self._after)
-        )
+        return b"".join((self._head, key, b"\r\n", self._content, self._mark(number), self._after))
 
     def _mark(self, number: int) -> bytes:
         return f"{self._run}-{number:08}".encode()
@@ -73,15 +72,15 @@ async def _one_connection(
 ) -> list[float]:
     times = []
     reader, writer = await asyncio.open_connection(host, port)
-    for _ in left:
-        request = uploads.next()
-        began = time.perf_counter()
-        writer.write(request)
-        status, body = await read_answer(reader)
-        times.append(time.perf_counter() - began)
-        if status != ACCEPTED:
-            raise SystemExit(f"an upload was answered {status}: {body[:200]!r}")
-    writer.close()
+    with closing(writer):
+        for _ in left:
+            request = uploads.next()
+            began = time.perf_counter()
+            writer.write(request)
+            status, body = await read_answer(reader)
+            times.append(time.perf_counter() - began)
+            if status != ACCEPTED:
+                raise SystemExit(f"an upload was answered {status}: {body[:200]!r}")
     return times
 
 

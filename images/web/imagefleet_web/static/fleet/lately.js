@@ -15,7 +15,7 @@ import { aboutImages, aboutReady, summaryOf } from "./words.js";
 const MINUTE_MS = 60_000;
 /** How many minutes to show, and where on their axis: the first of them that holds all there is. */
 const SPANS = [
-  { minutes: 5, times: ["5 min ago", "4", "3", "2", "1", "now"] },
+  { minutes: 5, times: ["5 min ago", "", "3", "2", "1", "now"] },
   { minutes: 10, times: ["10 min ago", "5", "now"] },
   { minutes: WINDOW_MS / MINUTE_MS, times: ["30 min ago", "20", "10", "now"] },
 ];

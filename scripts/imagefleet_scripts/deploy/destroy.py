@@ -1,0 +1,132 @@
+"""Takes the whole system away from AWS, with everything that costs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from botocore.exceptions import ClientError
+
+from imagefleet_core.aws import error_code
+from imagefleet_core.errors import ImagefleetError
+from imagefleet_core.sqs import SqsQueues
+from imagefleet_scripts.deploy import machines
+from imagefleet_scripts.deploy.account import Account
+from imagefleet_scripts.deploy.cli import Wrong, parser, run, say
+from imagefleet_scripts.deploy.release import stored_secrets
+from imagefleet_scripts.deploy.stacks import Stack
+
+HELP = """\
+Takes Imagefleet away from AWS: the web host, then all instances that the scaler launched, network,
+roles, image repositories, logs, alarms, keys and certificates; then queues and buckets with all
+images and results, unless --keep-data. It asks before. Broken off, do it again.
+"""
+_NO_BUCKET = {"NoSuchBucket", "404"}
+_AT_ONCE = 10  # of SSM parameters
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    return run("destroy", _options(arguments), destroy)
+
+
+def destroy(account: Account, options: argparse.Namespace) -> None:
+    """Remove everything, the scaler first, which would launch again what is terminated."""
+    data = Stack(account.cloudformation, account.data_stack, say=say)
+    fleet = Stack(account.cloudformation, account.fleet_stack, say=say)
+    suffix = data.parameters().get("BucketSuffix", account.usual_suffix)
+    buckets = [f"{account.prefix}-{name}{suffix}" for name in ("input", "results")]
+    if not options.yes:
+        _ask(account, [] if options.keep_data else buckets)
+
+    say("the web host")
+    if group := fleet.resource("WebHosts"):
+        _empty_group(account, group)
+    machines.end_all(account.ec2, machines.HOST_TAG, account.prefix, say)
+    say("the workers")
+    machines.end_all(account.ec2, machines.WORKER_TAG, account.prefix, say)
+    fleet.delete()
+    queues = SqsQueues(account.aws.sqs(connections=1))
+    for name in queues.names(f"{account.prefix}-replies-"):
+        queues.remove(name)
+    _forget_secrets(account)
+    if options.keep_data:
+        say(f"kept: {account.data_stack}, with {' and '.join(buckets)}")
+    else:
+        data.delete()
+        for bucket in buckets:
+            _remove_bucket(account, bucket)
+    _look_again(account)
+
+
+def _ask(account: Account, buckets: Sequence[str]) -> None:
+    say(f"this removes {account.prefix} from account {account.id} in {account.region}")
+    if buckets:
+        say(f"all that lies in {' and '.join(buckets)} is lost")
+    if not sys.stdin.isatty():
+        raise Wrong("nobody is there to be asked: give --yes")
+    if input(f"to go on, type {account.prefix}: ").strip() != account.prefix:
+        raise Wrong("nothing was removed")
+
+
+def _empty_group(account: Account, group: str) -> None:
+    try:
+        account.client("autoscaling").update_auto_scaling_group(
+            AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0
+        )
+    except ClientError as error:
+        if "not found" not in str(error):  # a stack that was broken off had none, or has lost it
+            raise
+
+
+def _forget_secrets(account: Account) -> None:
+    names = [f"{account.secrets_path}/{name}" for name in stored_secrets(account)]
+    for start in range(0, len(names), _AT_ONCE):
+        account.client("ssm").delete_parameters(Names=names[start : start + _AT_ONCE])
+
+
+def _remove_bucket(account: Account, bucket: str) -> None:
+    """Delete a bucket with all that is in it; one that isn't there is no error."""
+    s3 = account.aws.s3(connections=1)
+    count = 0
+    try:
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            keys = [each["Key"] for each in page.get("Contents", ())]
+            if not keys:
+                continue
+            answer = s3.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+            for failed in answer.get("Errors", ()):
+                raise ImagefleetError(f"{bucket}/{failed.get('Key')}: {failed.get('Message')}")
+            count += len(keys)
+        s3.delete_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error_code(error) in _NO_BUCKET:
+            return
+        raise
+    say(f"  {bucket}: {count:,} objects, and the bucket")
+
+
+def _look_again(account: Account) -> None:
+    """Say what is still there of that which costs most; there should be nothing."""
+    found = account.ec2.describe_volumes(
+        Filters=[{"Name": "tag:imagefleet:system", "Values": [account.prefix]}]
+    )
+    if left := [each["VolumeId"] for each in found["Volumes"]]:
+        say(f"volumes are left, which go within minutes or by hand: {', '.join(left)}")
+    say(f"{account.prefix} is gone")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    made = parser("destroy", HELP)
+    made.add_argument("--yes", action="store_true", help="don't ask")
+    made.add_argument(
+        "--keep-data", action="store_true", help="leave buckets and queues with all that is in them"
+    )
+    return made.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

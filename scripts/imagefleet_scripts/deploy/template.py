@@ -1,0 +1,61 @@
+"""infra/fleet.yaml as CloudFormation gets it: with the user data of its machines in place.
+
+`"@path"` stands for a file's text, and `@path` on a line of its own inside such a file for another
+file's lines. What is for CloudFormation to fill in is written `${Name}` in user data; the files
+that those quote keep their own `${NAME}`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from imagefleet_core.errors import ImagefleetError
+
+ROOT = Path(__file__).parents[3]
+DATA, FLEET = ROOT / "infra/data.yaml", ROOT / "infra/fleet.yaml"
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
+MAX_USER_DATA_BYTES = 16_384
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MAX_TEMPLATE_BYTES = 51_200
+
+_TEXT = re.compile(r'"@([\w./-]+)"')
+_LINES = re.compile(r"^( *)@([\w./-]+)$", re.MULTILINE)
+# Comments are for who reads the file, and user data has 16 KB. `#cloud-config` and `#!` are none.
+_COMMENT = re.compile(r"^\s*#( .*)?\n|^\s*\n", re.MULTILINE)
+# A type that only this repository's readers and linters want.
+_METADATA = re.compile(r"^Metadata:\n(?:[ ].*\n|\n)+", re.MULTILINE)
+
+
+def data() -> str:
+    """Return the template of buckets and queues."""
+    return DATA.read_text(encoding="utf-8")
+
+
+def fleet() -> str:
+    """Return the template of the machines.
+
+    Raises:
+        ImagefleetError: user data or the template are larger than AWS takes.
+    """
+    text = _METADATA.sub("", _COMMENT.sub("", FLEET.read_text(encoding="utf-8")))
+    body = _TEXT.sub(lambda found: json.dumps(user_data(found[1])), text)
+    if len(body.encode()) > MAX_TEMPLATE_BYTES:
+        raise ImagefleetError(f"infra/fleet.yaml: more than {MAX_TEMPLATE_BYTES:,} bytes in all")
+    return body
+
+
+def user_data(path: str) -> str:
+    """Return a file of user data, with the files that it quotes; raises `ImagefleetError`."""
+    text = _COMMENT.sub("", (ROOT / path).read_text(encoding="utf-8"))
+    text = _LINES.sub(lambda found: _quoted(found[2], found[1]), text)
+    if len(text.encode()) > MAX_USER_DATA_BYTES - 2048:  # names that are filled in may be longer
+        raise ImagefleetError(f"{path}: more user data than EC2 takes, {MAX_USER_DATA_BYTES:,}")
+    return text
+
+
+def _quoted(path: str, indent: str) -> str:
+    text = _COMMENT.sub("", (ROOT / path).read_text(encoding="utf-8"))
+    lines = text.replace("${", "${!").rstrip("\n").splitlines()
+    return "\n".join(indent + line for line in lines)

@@ -1,0 +1,540 @@
+"""The commands that deploy: what they refuse, with which status, and how they follow a stack."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import boto3
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from clock import Clock
+from imagefleet_core.errors import ImagefleetError
+from imagefleet_core.stack import StackError
+from imagefleet_scripts.deploy import __main__ as deploy
+from imagefleet_scripts.deploy import destroy, machines, push, status
+from imagefleet_scripts.deploy.cli import Wrong
+from imagefleet_scripts.deploy.stacks import Stack
+
+ACCOUNT = "123456789012"  # moto's
+COMMANDS = [deploy.main, push.main, status.main, destroy.main]
+NAMES = ["deploy", "push-images", "status", "destroy"]
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without an account."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+
+@pytest.fixture
+def account(nowhere: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An account with nothing in it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        yield
+
+
+def failure(
+    capsys: pytest.CaptureFixture[str], command: Callable[..., int], *arguments: str
+) -> tuple[int, str]:
+    """Run a command, see that it failed with one line, and return its status and the line."""
+    left = command(list(arguments))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    assert said.startswith("scripts/")
+    return left, said
+
+
+# --- whose account it is --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
+def test_without_credentials_each_command_says_so(
+    nowhere: None, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, said = failure(capsys, command)
+
+    assert left == 3
+    assert "no AWS credentials" in said
+
+
+def test_without_a_region_it_is_asked_for(
+    account: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+
+    left, said = failure(capsys, deploy.main)
+
+    assert left == 3
+    assert "--region" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
+def test_credentials_of_another_account_change_nothing(
+    account: None, command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, said = failure(capsys, command, "--account", "999999999999")
+
+    assert left == 3
+    assert f"of account {ACCOUNT}, and not of 999999999999" in said
+    assert boto3.client("cloudformation").list_stacks()["StackSummaries"] == []
+
+
+def test_credentials_that_aws_does_not_know_are_of_no_account(
+    account: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuse(monkeypatch, "GetCallerIdentity", "InvalidClientTokenId", "The token is invalid.")
+
+    assert failure(capsys, deploy.main)[0] == 3
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, refused: str, code: str, message: str = "No.") -> None:
+    """Have AWS refuse an operation."""
+    api_call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(self: Any, operation: str, asked: dict[str, Any]) -> Any:
+        if operation == refused:
+            raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+        return api_call(self, operation, asked)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("DescribeStacks", "AccessDenied"),
+        ("CreateChangeSet", "AccessDeniedException"),
+        ("GetParametersByPath", "UnauthorizedOperation"),
+    ],
+)
+def test_a_call_that_is_not_permitted_is_named(
+    operation: str,
+    code: str,
+    account: None,
+    secrets: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    message = "Not you. Encoded authorization failure message: " + "x" * 500
+    refuse(monkeypatch, operation, code, message)
+
+    left, said = failure(capsys, deploy.main, "--secrets", str(secrets))
+
+    assert left == 4
+    assert f"do not permit {operation}: Not you." in said
+    assert "xxx" not in said
+
+
+# --- what is asked for ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    for name in ("keys.txt", "fullchain.pem", "privkey.pem"):
+        (folder / name).write_text(f"what {name} holds\n")
+    return folder
+
+
+def test_a_parameter_that_no_template_has_is_refused_with_those_there_are(
+    account: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, said = failure(capsys, deploy.main, "--parameter", "WebInstanceTipe=t3.large")
+
+    assert left == 2
+    assert "WebInstanceTipe" in said
+    assert "WebInstanceType" in said
+
+
+def test_a_prefix_that_no_bucket_may_have_is_refused(
+    account: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, said = failure(capsys, deploy.main, "--prefix", "Pictures_of_mine")
+
+    assert left == 2
+    assert "IMAGEFLEET_PREFIX" in said
+
+
+def test_a_version_without_images_is_refused_before_anything_changes(
+    account: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, said = failure(capsys, deploy.main, "--image", "1.2.3")
+
+    assert left == 2
+    assert "no image 1.2.3 of web, scaler, worker, proxy" in said
+    assert boto3.client("cloudformation").list_stacks()["StackSummaries"] == []
+
+
+def test_images_can_not_be_pushed_before_there_are_repositories(
+    account: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left, said = failure(capsys, push.main, "--tag", "1")
+
+    assert left == 2
+    assert "run ./scripts/deploy first" in said
+
+
+def test_nothing_is_destroyed_if_nobody_can_be_asked(
+    account: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+
+    left, said = failure(capsys, destroy.main)
+
+    assert left == 2
+    assert "--yes" in said
+
+
+def test_nothing_is_destroyed_if_the_name_is_typed_wrong(
+    account: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    boto3.client("ssm").put_parameter(Name="/imagefleet/web/keys.txt", Value="a", Type="String")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", lambda _prompt: "yes")
+
+    assert failure(capsys, destroy.main)[0] == 2
+
+    assert boto3.client("ssm").get_parameter(Name="/imagefleet/web/keys.txt")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
+def test_help_tells_the_exit_statuses(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        command(["--help"])
+
+    assert left.value.code == 0
+    assert "exit status:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# a comment\n\nIMAGEFLEET_TARGET_S=5\n", "IMAGEFLEET_TARGET_S=5"),
+        ("A=1\nIMAGEFLEET_B=2 3\n", "A=1|IMAGEFLEET_B=2 3"),
+        ("A=1\nA=2\n", "A=2"),
+        ("IMAGEFLEET_TAG=old\nIMAGEFLEET_INPUT_BUCKET_NAME=other\nA=1\n", "A=1"),
+        ("# nothing\n", ""),
+    ],
+    ids=["a comment", "several", "twice", "what the stack says", "none"],
+)
+def test_settings_are_read_from_an_env_file(text: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text(text)
+
+    assert deploy.read_settings(tmp_path / "env") == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["export A=1", "A", "a=1", "A=1|2", "A=ä", "A=" + "x" * 4096], ids=lambda text: text[:9]
+)
+def test_settings_that_no_stack_takes_are_refused_where_they_stand(
+    text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "env").write_text(f"B=1\n{text}\n")
+
+    with pytest.raises(Wrong, match=r"env(:2: expected NAME=value|: more than 4,096 bytes)"):
+        deploy.read_settings(tmp_path / "env")
+
+
+def test_the_settings_of_the_example_are_taken(tmp_path: Path) -> None:
+    example = Path(deploy.__file__).parents[3] / "compose/production.env.example"
+    lines = example.read_text().splitlines()
+    shown = [
+        line.removeprefix("# ") if line.startswith("# IMAGEFLEET_") else line for line in lines
+    ]
+    (tmp_path / "env").write_text("\n".join(shown))
+
+    assert "IMAGEFLEET_TARGET_S=10" in deploy.read_settings(tmp_path / "env").split("|")
+
+
+# --- following a stack ----------------------------------------------------------------------------
+
+
+class FakeCloudFormation:
+    """A stack on which an operation takes several looks.
+
+    Args:
+        status: the stack's before, None for no stack.
+        steps: what each look after the start brings: events as (resource, status, reason). The
+            stack's own are those of `data`.
+        changes: how many a change set holds; a reason where it fails.
+        late: looks that pass before anything is begun, as AWS may take a moment.
+    """
+
+    def __init__(
+        self,
+        status: str | None = "CREATE_COMPLETE",
+        *,
+        steps: Sequence[Sequence[tuple[str, str, str]]] = (),
+        changes: int | str = 1,
+        late: int = 0,
+    ) -> None:
+        self.status = status
+        self.done: list[str] = []
+        self.sent: dict[str, Any] = {}
+        self._steps: list[Sequence[tuple[str, str, str]]] = [*[()] * late, *steps]
+        self._changes = changes
+        self._numbers = itertools.count()
+        self._events: list[dict[str, Any]] = []
+        self._running = False
+        if status:
+            self._happen("data", status, "of long ago")
+
+    def _happen(self, resource: str, status: str, reason: str) -> None:
+        number = next(self._numbers)
+        event = {
+            "EventId": str(number),
+            "LogicalResourceId": resource,
+            "PhysicalResourceId": "id" if resource == "data" else resource,
+            "ResourceStatus": status,
+            "ResourceStatusReason": reason,
+            "Timestamp": datetime(2026, 1, 31, tzinfo=UTC) + timedelta(seconds=number),
+        }
+        self._events.insert(0, event)
+        if resource == "data":
+            self.status = status
+
+    def describe_stacks(self, **_: Any) -> Any:
+        if self.status is None:
+            message = "Stack data does not exist"
+            error: Any = {"Error": {"Code": "ValidationError", "Message": message}}
+            raise ClientError(error, "DescribeStacks")
+        return {"Stacks": [{"StackName": "data", "StackId": "id", "StackStatus": self.status}]}
+
+    def create_change_set(self, **asked: Any) -> Any:
+        self.sent = asked
+        self.status = self.status or "REVIEW_IN_PROGRESS"
+        return {"Id": "change-set"}
+
+    def describe_change_set(self, **_: Any) -> Any:
+        if isinstance(self._changes, str):
+            return {"Status": "FAILED", "StatusReason": self._changes}
+        return {"Status": "CREATE_COMPLETE"}
+
+    def delete_change_set(self, **_: Any) -> None:
+        self.done.append("forget")
+
+    def execute_change_set(self, **_: Any) -> None:
+        self.done.append("execute")
+        self._running = True
+
+    def delete_stack(self, **_: Any) -> None:
+        self.done.append("delete")
+        self.status = None
+
+    def get_paginator(self, name: str) -> Any:
+        return SimpleNamespace(paginate=lambda **_: self._pages(name))
+
+    def _pages(self, name: str) -> list[Any]:
+        if name == "describe_change_set":
+            change = {"Action": "Modify", "LogicalResourceId": "Queue", "ResourceType": "A::B::C"}
+            return [{"Changes": [{"ResourceChange": change}]}] * cast(int, self._changes)
+        if self._running and self._steps:
+            for event in self._steps.pop(0):
+                self._happen(*event)
+        return [{"StackEvents": [event]} for event in self._events]
+
+
+BODY = "Parameters: {Size: {Default: 1}, Colour: {Default: red}}"
+BEGUN = ("data", "UPDATE_IN_PROGRESS", "User Initiated")
+
+
+def stack_of(fake: FakeCloudFormation, said: list[str] | None = None) -> Stack:
+    clock = Clock()
+    lines = said if said is not None else []
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    return Stack(cast(Any, fake), "data", say=lines.append, clock=clock, sleep=sleep)
+
+
+def test_each_event_of_an_operation_is_told_once_and_none_of_an_older_one() -> None:
+    said: list[str] = []
+    fake = FakeCloudFormation(
+        steps=[
+            [BEGUN],
+            [("Queue", "UPDATE_IN_PROGRESS", "")],
+            [("Queue", "UPDATE_COMPLETE", ""), ("data", "UPDATE_COMPLETE", "")],
+        ]
+    )
+
+    stack_of(fake, said).apply(BODY, {"Size": "2"})
+
+    told = [line.split()[1:] for line in said if line.startswith("  ")]
+    assert told == [
+        ["UPDATE_IN_PROGRESS", "data"],
+        ["UPDATE_IN_PROGRESS", "Queue"],
+        ["UPDATE_COMPLETE", "Queue"],
+        ["UPDATE_COMPLETE", "data"],
+    ]
+
+
+def test_an_operation_that_begins_late_is_awaited_all_the_same() -> None:
+    said: list[str] = []
+    fake = FakeCloudFormation(steps=[[BEGUN], [("data", "UPDATE_COMPLETE", "")]], late=3)
+
+    stack_of(fake, said).apply(BODY, {})
+
+    assert said[-1].endswith("UPDATE_COMPLETE      data")
+
+
+def test_what_failed_first_is_told_and_not_what_was_cancelled_for_it() -> None:
+    fake = FakeCloudFormation(
+        steps=[
+            [BEGUN, ("Other", "UPDATE_FAILED", "Resource update cancelled")],
+            [
+                ("WebHosts", "UPDATE_FAILED", "Received 0 SUCCESS signals"),
+                ("A", "UPDATE_FAILED", ""),
+            ],
+            [("data", "UPDATE_ROLLBACK_IN_PROGRESS", "")],
+            [("data", "UPDATE_ROLLBACK_COMPLETE", "")],
+        ]
+    )
+
+    with pytest.raises(StackError, match=r"UPDATE_ROLLBACK_COMPLETE: WebHosts: Received 0 SUCC"):
+        stack_of(fake).apply(BODY, {})
+
+
+def test_an_operation_that_never_ends_is_given_up_with_a_word() -> None:
+    fake = FakeCloudFormation(steps=[[BEGUN]])
+
+    with pytest.raises(StackError, match="still UPDATE_IN_PROGRESS after 45 minutes"):
+        stack_of(fake).apply(BODY, {})
+
+
+def test_nothing_is_executed_where_nothing_changes() -> None:
+    fake = FakeCloudFormation(changes="The submitted information didn't contain changes.")
+
+    assert stack_of(fake).apply(BODY, {}) == []
+
+    assert fake.done == ["forget"]
+
+
+def test_a_template_that_is_refused_is_told_with_the_reason() -> None:
+    with pytest.raises(StackError, match="data: Size must be 1 to 9"):
+        stack_of(FakeCloudFormation(changes="Size must be\n 1 to 9")).apply(BODY, {})
+
+
+@pytest.mark.parametrize(("status", "left"), [(None, ["forget", "delete"]), ("X_COMPLETE", [])])
+def test_a_plan_leaves_nothing_behind(status: str | None, left: list[str]) -> None:
+    fake = FakeCloudFormation("CREATE_COMPLETE" if status else None)
+
+    (change,) = stack_of(fake).plan(BODY, {})
+
+    assert change.resource == "Queue"
+    assert fake.done == (left or ["forget"])
+
+
+def test_a_stack_whose_creation_failed_is_made_anew() -> None:
+    fake = FakeCloudFormation(
+        "ROLLBACK_COMPLETE",
+        steps=[[("data", "CREATE_IN_PROGRESS", "")], [("data", "CREATE_COMPLETE", "")]],
+    )
+
+    stack_of(fake).apply(BODY, {})
+
+    assert fake.done == ["delete", "execute"]
+    assert fake.sent["ChangeSetType"] == "CREATE"
+
+
+def test_a_stack_that_needs_repair_is_left_alone() -> None:
+    fake = FakeCloudFormation("UPDATE_ROLLBACK_FAILED")
+
+    with pytest.raises(StackError, match="UPDATE_ROLLBACK_FAILED, which takes no update"):
+        stack_of(fake).apply(BODY, {})
+
+    assert fake.done == []
+
+
+# --- machines -------------------------------------------------------------------------------------
+
+
+def launch(count: int, tag: str = machines.WORKER_TAG, prefix: str = "imagefleet") -> list[str]:
+    answer = boto3.client("ec2").run_instances(
+        ImageId="ami-12c6146b",
+        MinCount=count,
+        MaxCount=count,
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": tag, "Value": prefix}]},
+        ],
+    )
+    return [each["InstanceId"] for each in answer["Instances"]]
+
+
+def test_all_instances_of_a_fleet_are_terminated_and_no_others(account: None) -> None:
+    ec2 = boto3.client("ec2")
+    mine, stopped, others = launch(2), launch(1), launch(1, prefix="other")
+    ec2.stop_instances(InstanceIds=stopped)
+
+    count = machines.end_all(ec2, machines.WORKER_TAG, "imagefleet", print, sleep=no_sleep)
+
+    assert count == 3
+    states = {
+        each["InstanceId"]: each["State"]["Name"]
+        for reservation in ec2.describe_instances()["Reservations"]
+        for each in reservation["Instances"]
+    }
+    assert {states[each] for each in [*mine, *stopped]} == {"terminated"}
+    assert {states[each] for each in others} == {"running"}
+
+
+def no_sleep(_seconds: float) -> None:
+    pass
+
+
+class SlowEc2:
+    """An EC2 whose instances take their time to go, or never do; one comes up late."""
+
+    def __init__(self, looks: list[list[str]]) -> None:
+        self.looks = looks
+        self.terminated: list[str] = []
+
+    def get_paginator(self, _name: str) -> Any:
+        return SimpleNamespace(paginate=lambda **_: [self._page()])
+
+    def terminate_instances(self, InstanceIds: list[str]) -> None:  # noqa: N803
+        self.terminated += InstanceIds
+
+    def _page(self) -> Any:
+        there = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        about = {"InstanceType": "t", "LaunchTime": datetime(2026, 1, 31, tzinfo=UTC)}
+        found = [{"InstanceId": each, "State": {"Name": "running"}, **about} for each in there]
+        return {"Reservations": [{"Instances": found}]}
+
+
+def test_an_instance_that_ec2_tells_of_late_is_terminated_too() -> None:
+    ec2 = SlowEc2([["i-1"], ["i-1", "i-2"], []])
+
+    machines.end_all(cast(Any, ec2), "tag", "imagefleet", print, sleep=no_sleep)
+
+    assert ec2.terminated == ["i-1", "i-2"]
+
+
+def test_instances_that_do_not_go_are_named() -> None:
+    clock = Clock()
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    with pytest.raises(ImagefleetError, match="i-1 are still not gone"):
+        machines.end_all(
+            cast(Any, SlowEc2([["i-1"]])), "tag", "imagefleet", print, clock=clock, sleep=sleep
+        )

@@ -1,0 +1,65 @@
+"""compose/production.env.example explains every setting, and shows the true defaults."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from imagefleet_scaler.settings import ScalerSettings
+from imagefleet_web.settings import WebSettings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = (ROOT / "compose/production.env.example").read_text()
+COMPOSE = "".join(file.read_text() for file in sorted((ROOT / "compose").glob("production*.yaml")))
+START = (ROOT / "images/proxy/start").read_text()
+# Name and value of each line, and whether it only shows the default.
+SHOWN = {
+    name: (value, bool(commented))
+    for commented, name, value in re.findall(r"^(# )?([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE)
+}
+DEFAULTS = {
+    **{
+        f"IMAGEFLEET_{field.name.upper()}": str(field.default)
+        for tier in (WebSettings, ScalerSettings)
+        for field in fields(tier)
+    },
+    **dict(re.findall(r"^number (\w+) (\d+)$", START, re.MULTILINE)),
+    **dict(re.findall(r"\$\{(\w+):-([^}]+)\}", START)),
+    **dict(re.findall(r"\$\{(\w+):-([^}]+)\}", COMPOSE)),
+}
+# They have no default to be shown, but an example.
+EXAMPLES = {"IMAGEFLEET_CALLBACK_SECRETS_FILE"}
+# Where the file itself lies; it can't say so.
+ELSEWHERE = {"IMAGEFLEET_ENV_FILE"}
+
+
+def test_every_variable_of_the_compose_file_is_explained() -> None:
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE))
+
+    assert used - ELSEWHERE <= SHOWN.keys()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_setting_that_is_explained_exists(name: str) -> None:
+    assert name in DEFAULTS or f"${{{name}" in COMPOSE
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (_, commented) in SHOWN.items() if commented and name not in EXAMPLES]
+)
+def test_a_line_that_is_commented_out_shows_the_default(name: str) -> None:
+    value, _ = SHOWN[name]
+
+    # compare numbers as numbers: 300 and 300.0 are the same
+    assert _plain(value) == _plain(DEFAULTS.get(name, ""))
+
+
+def test_no_secret_is_asked_for() -> None:
+    assert not [name for name in SHOWN if name.endswith(("_KEY", "_SECRET", "_TOKEN", "_PASSWORD"))]
+
+
+def _plain(value: str) -> str:
+    return f"{float(value):g}" if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value) else value
