@@ -199,17 +199,22 @@ class Loop:
         if not (decision.launch or decision.retire):
             log.debug("the fleet stays as it is", **facts)
             return
-        if self._lease and not self._lease.is_held:
-            log.warning("this turn took longer than the lease; nothing is done")
+        if not self._may_act():
             return
         self._tell_last_words(observation)
         launched = self._provider.launch(decision.launch)
         self._fleet.launched(launched, decision.at)
-        self._provider.retire(decision.retire)
-        if launched or decision.retire:
-            log.info(
-                "the fleet changes", launched=len(launched), retired=len(decision.retire), **facts
-            )
+        # Launching may take long: by now another scaler may retire others.
+        retired = decision.retire if self._may_act() else ()
+        self._provider.retire(retired)
+        if launched or retired:
+            log.info("the fleet changes", launched=len(launched), retired=len(retired), **facts)
+
+    def _may_act(self) -> bool:
+        if self._lease is None or self._lease.is_held:
+            return True
+        log.warning("this turn took longer than the lease; nothing more is done")
+        return False
 
     def _tell_last_words(self, observation: Observation) -> None:
         """Log what is known of workers that never came to work, before they are gone."""

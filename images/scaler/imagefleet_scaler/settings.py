@@ -70,7 +70,11 @@ class ScalerSettings(Settings):
         at_most=300,
     )
     tick_s: float = setting(2, "seconds between two looks", at_least=0.1, at_most=60)
-    boot_s: float = setting(120, "seconds until a worker's first report is overdue", at_least=1)
+    boot_s: float = setting(
+        120,
+        "seconds until a worker's first report is overdue; three usual boots at least",
+        at_least=1,
+    )
     lost_after_s: float = setting(60, "seconds of silence that make a worker lost", at_least=5)
     retire_grace_s: float = setting(
         60, "seconds a retired worker may take before it is killed", at_least=0

@@ -17,6 +17,7 @@ from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.lease import Lease
 from imagefleet_scaler.loop import REST_TICK_S, Loop
 from imagefleet_scaler.policy import Decision, Observation, PolicyConfig
+from imagefleet_scaler.providers.base import InstanceState
 from imagefleet_scaler.telemetry import Telemetry
 from system import wait_for
 
@@ -425,7 +426,33 @@ def test_a_turn_that_outlasts_the_lease_does_nothing(
     monkeypatch.undo()
 
     assert system.workers() == []
-    assert said(logged, "warning") == ["this turn took longer than the lease; nothing is done"]
+    assert said(logged, "warning") == ["this turn took longer than the lease; nothing more is done"]
+
+
+def test_a_launch_that_outlasts_the_lease_is_the_turns_last_deed(
+    system: System, logged: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.requests.send(["image"])
+    system.turns(1)
+    (silent,) = system.workers()
+    lease = Lease(MemoryStore(clock=lambda: system.now), "this one", 10, lambda: system.now)
+    system.loop = system.scaler(lease=lease)
+    launch = system.provider.launch
+
+    def slow_launch(count: int) -> Any:
+        system.now += 60
+        return launch(count)
+
+    monkeypatch.setattr(system.provider, "launch", slow_launch)
+    for _ in range(70):  # until the silent one is lost, and another takes its place
+        assert lease.hold()
+        system.turns(1)
+        if len(system.workers()) > 1:
+            break
+
+    states = {each.id: each.state for each in system.provider.list()}
+    assert states[silent] is InstanceState.RUNNING
+    assert said(logged, "warning")[-1].startswith("this turn took longer than the lease")
 
 
 def test_the_last_words_of_a_worker_that_never_came_to_work_are_kept(
