@@ -164,7 +164,7 @@ def test_the_form_of_an_answer_is_the_one_preferred(web: Web, accept: str, kind:
     assert web.get(job["url"], headers={"Accept": accept}).mimetype == kind
 
 
-UNKNOWN = new_batch_id()
+UNKNOWN = "019ab2c4-5d6e-7f80-8123-456789abcdef"
 # A UUIDv7 of the year 10889.
 BEYOND_TIME = "ffffffff-ffff-7fff-bfff-ffffffffffff"
 

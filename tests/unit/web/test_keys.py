@@ -47,6 +47,7 @@ def test_a_key_is_known_by_the_line_that_was_made_with_it(path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     ["", "alice", ALICE[:-1], ALICE + " ", ALICE.upper(), ALICE_LINE.split(":")[1], "é\x00"],
+    ids=["empty", "name", "too short", "too long", "other case", "its hash", "no text"],
 )
 def test_nothing_else_is_a_key(path: Path, wrong: str) -> None:
     assert File(path, ALICE_LINE).names(wrong) == [None]

@@ -24,9 +24,12 @@ def test_an_unknown_route_is_a_problem_document(web: Web) -> None:
     }
 
 
+UNKNOWN = "019ab2c4-5d6e-7f80-8123-456789abcdef"
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/api/v1/upload"), ("DELETE", "/"), ("POST", f"/api/v1/batches/{new_batch_id()}")],
+    [("GET", "/api/v1/upload"), ("DELETE", "/"), ("POST", f"/api/v1/batches/{UNKNOWN}")],
 )
 def test_a_wrong_method_says_which_are_right(web: Web, method: str, path: str) -> None:
     answer = web.request(method, path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from imagefleet_core.errors import Unavailable
-from imagefleet_core.jobs import new_batch_id
 from imagefleet_web import leftovers
 from imagefleet_web.ids import made_at
 from imagefleet_web.leftovers import DEAD_AFTER_S, TAG
@@ -13,7 +12,7 @@ from imagefleet_web.replies import VISIBILITY_S
 from web_tier import CHELSEA, Web, World
 
 PREFIX = "imagefleet-replies-"
-ID = new_batch_id()
+ID = "019ab2c4-5d6e-7f80-8123-456789abcdef"
 MADE = made_at(ID)
 assert MADE is not None
 NOW = MADE.timestamp() + 100_000
