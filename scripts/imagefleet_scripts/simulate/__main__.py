@@ -17,7 +17,7 @@ from imagefleet_scripts.simulate import table
 from imagefleet_scripts.simulate.cloud import USD_PER_HOUR, Conditions
 from imagefleet_scripts.simulate.run import POLICIES, TARGET_S, Outcome, run
 from imagefleet_scripts.simulate.table import Row
-from imagefleet_scripts.simulate.workloads import MISJUDGED, Workload, burst, workloads
+from imagefleet_scripts.simulate.workloads import WRONG_PRIOR, Workload, burst, workloads
 
 # Of Conditions: what each option's help says and what it takes.
 SHARES = {"failed_boots": "boots that never come to work", "no_capacity": "launches refused"}
@@ -96,7 +96,7 @@ def _chosen(name: str, patterns: Sequence[str] | None) -> bool:
     """Return whether a workload is simulated; those with a wrong setting only if asked for."""
     if patterns:
         return any(fnmatch(name, pattern) for pattern in patterns)
-    return not name.endswith(MISJUDGED)
+    return not name.endswith(WRONG_PRIOR)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -16,7 +16,7 @@ SERVICES_S = (0.02, 0.1, 1.0, 5.0)
 # of 40 s.
 USUAL_S = 5.0
 # What such a name ends with.
-MISJUDGED = "-wrong-prior"
+WRONG_PRIOR = "-wrong-prior"
 # Those that are simulated for operators who are wrong, too, and how wrong they are.
 MISJUDGED = ("burst-10", "burst-100", "burst-1000-0.1s", "burst-1000", "poisson", "spikes")
 WRONG = 0.1
@@ -53,13 +53,13 @@ def workloads(seed: int) -> dict[str, Callable[[], Workload]]:
     for make in (poisson, diurnal, spikes, on_off, heavy_tailed):
         made[make.__name__.replace("_", "-")] = lambda make=make: make(seed)  # type: ignore[misc]
     for name in MISJUDGED:
-        made[f"{name}{MISJUDGED}"] = lambda made=made[name]: misjudged(made())  # type: ignore[misc]
+        made[f"{name}{WRONG_PRIOR}"] = lambda made=made[name]: misjudged(made())  # type: ignore[misc]
     return made
 
 
 def misjudged(workload: Workload) -> Workload:
     """Return the same to operators who believe that an image takes a tenth of its time."""
-    return replace(workload, name=f"{workload.name}{MISJUDGED}", belief=WRONG)
+    return replace(workload, name=f"{workload.name}{WRONG_PRIOR}", belief=WRONG)
 
 
 def burst(name: str, images: int, service_s: float) -> Workload:
