@@ -37,14 +37,15 @@ def test_every_tier_is_heard_inside_and_tells_what_was_done(laptop: Laptop) -> N
 
 def done_by_a_worker(laptop: Laptop, asking: Container) -> float:
     """Return how many labels a worker has stored by its own account, 0 if none is heard."""
-    try:
-        for worker in laptop.service("worker"):
+    most = 0.0
+    for worker in laptop.service("worker"):
+        try:
             (network,) = worker.attrs["NetworkSettings"]["Networks"].values()
             figures = told(asking, f"http://{network['IPAddress']}:9464/metrics")
-            return figures.value("imagefleet_worker_results_total", status="done", code="")
-    except (APIError, AssertionError):
-        pass  # it has gone meanwhile, or is not there yet
-    return 0
+        except (APIError, AssertionError):
+            continue  # it has gone meanwhile, or is not there yet
+        most = max(most, figures.value("imagefleet_worker_results_total", status="done", code=""))
+    return most
 
 
 def told(asking: Container, url: str) -> Scraped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +34,8 @@ IMAGE = f"imagefleet-proxy:{TAG}"
 MAX_BYTES = 1_000_000
 KEY = {"Authorization": "Bearer imf_secret-key"}
 SOON_S = 20
+# As in images/proxy/nginx.conf.template, `resolver`.
+REMEMBERED_S = 2.0
 # Where Docker's own networks are.
 PRIVATE = "172.16.0.0/12,192.168.0.0/16,10.0.0.0/8"
 # One address sends all the requests of these tests.
@@ -404,6 +407,8 @@ def test_while_the_web_tier_is_down_everybody_is_told_and_then_served(
         # given another one, which is found, nobody notices that the first one goes
         hurt.one_more_behind()
         wait_for(lambda: hurt.ask("echo").ok and "GET /echo" in last_heard(hurt), SOON_S)
+        remembered_until = time.monotonic() + REMEMBERED_S  # by each of the proxy's processes
+        wait_for(lambda: hurt.ask("echo").ok and time.monotonic() > remembered_until, SOON_S)
         hurt.behind[0].stop(timeout=5)
         assert {hurt.ask("echo").status_code for _ in range(10)} == {200}
 

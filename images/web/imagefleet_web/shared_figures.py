@@ -79,10 +79,13 @@ class SharedFigures:
 def _make(file: Path) -> None:
     if file.exists():
         return
+    # Under another name until it is whole, as other processes read what is there.
+    part = file.with_suffix(".part")
     try:
-        file.write_bytes(bytes(FILE_BYTES))
+        part.write_bytes(bytes(FILE_BYTES))
+        part.rename(file)
     except OSError:
-        file.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 

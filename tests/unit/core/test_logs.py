@@ -12,6 +12,7 @@ from imagefleet_core import logs
 def _restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    structlog.contextvars.clear_contextvars()  # whatever was said in another test
     yield
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
