@@ -32,6 +32,9 @@ BUSY = 0.9
 # blocks of 256 KiB in several hands, and of small ones all.
 MB_AN_UPLOAD = 2
 TOLD_MS, HEALTH_MS, CROWD_MB = 50, 100, 400
+# What a client may wait for beyond what a bare long poll of the same queue takes.
+BEYOND_MS = 20
+POLL = "poll"
 
 Figures = dict[str, float]
 
@@ -69,6 +72,9 @@ def summary(
     for way, times in told.items():
         figures[f"told_{way}_p50_ms"] = rounded(1000 * percentile(times, 50))
         figures[f"told_{way}_p99_ms"] = rounded(1000 * percentile(times, 99))
+        if way != POLL:
+            beyond_s = percentile(times, 50) - percentile(told[POLL], 50)
+            figures[f"told_{way}_beyond_poll_ms"] = rounded(1000 * beyond_s)
     if crowd:
         figures |= {
             "waiting_mb": rounded(crowd.pss_mb),
@@ -96,9 +102,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
 def reaches(figures: Figures, options: argparse.Namespace) -> list[Reach]:
     """Return what the web tier should reach, as far as it was measured."""
     told = [
-        Reach(f"time until told, p50, {about}", figures[name], "at most", TOLD_MS, " ms")
+        Reach(f"time until told, p50, {about}{beyond}", figures[name], "at most", bound, " ms")
         for way, about in WAYS.items()
-        if (name := f"told_{way}_p50_ms") in figures
+        for figure, beyond, bound in (
+            ("p50", "", TOLD_MS),
+            ("beyond_poll", ", beyond a bare long poll", BEYOND_MS),
+        )
+        if (name := f"told_{way}_{figure}_ms") in figures
     ]
     planned = {
         "web_of_usual_way": ("uploads a CPU second, of the usual way's", "at least", 1, ""),
@@ -130,7 +140,7 @@ def report(rounds: Sequence[Figures], figures: Figures, options: argparse.Namesp
     lines: list[str] = []
     if rounds:
         lines += _table(rounds, figures)
-    for way, about in WAYS.items():
+    for way, about in {POLL: "a bare long poll of the emulator instead", **WAYS}.items():
         if f"told_{way}_p50_ms" in figures:
             p50, p99 = figures[f"told_{way}_p50_ms"], figures[f"told_{way}_p99_ms"]
             lines.append(f"result stored to client told, {about}: p50 {p50:g} ms, p99 {p99:g} ms")
@@ -192,7 +202,8 @@ def _rounds(runs: WebRuns, options: argparse.Namespace) -> list[Figures]:
 
 def _told(runs: WebRuns, options: argparse.Namespace) -> dict[str, list[float]]:
     _say(f"time until told, {options.told} times each way")
-    return {way: runs.told(way, options.told) for way in WAYS}
+    polled = {POLL: runs.polled(options.told)}
+    return {**polled, **{way: runs.told(way, options.told) for way in WAYS}}
 
 
 def _crowd(runs: WebRuns, options: argparse.Namespace) -> Crowd:
@@ -247,7 +258,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--told",
         type=positive,
-        default=50,
+        default=100,
         metavar="TIMES",
         help="how often the time until told is taken, for each way (default: %(default)s)",
     )

@@ -27,7 +27,7 @@ def a_round(**changed: float) -> web.Figures:
     return {**told, "web_cpu_s": 0.002, "web_idempotent_cpu_s": 0.004, **changed}
 
 
-TOLD = {way: [0.010, 0.020, 0.030, 0.500] for way in WAYS}
+TOLD = {web.POLL: [0.012, 0.015], **{way: [0.010, 0.020, 0.030, 0.500] for way in WAYS}}
 CROWD = Crowd(150, 190, calm_s=[0.002] * 99 + [0.2], busy_s=[0.01] * 50, told_s=0.05)
 LARGE = Streaming(base_mb=100, peak_mb=150, mb_per_s=60)
 
@@ -48,6 +48,7 @@ def test_every_promised_figure_is_in_the_summary() -> None:
 
     assert figures["told_plain_p50_ms"] == 20
     assert figures["told_events_p99_ms"] == 500
+    assert figures["told_wait_beyond_poll_ms"] == 8
     assert (figures["waiting_mb"], figures["waiting_rss_sum_mb"]) == (150, 190)
     assert figures["waiting_health_p99_ms"] == 2
     assert figures["answering_health_p99_ms"] == 10
@@ -71,7 +72,7 @@ def test_the_report_holds_each_figure_against_its_reach() -> None:
     report = web.report(rounds, web.summary(rounds, TOLD, CROWD, LARGE), options)
 
     verdicts = [line for line in report.splitlines() if "reached " in line]
-    assert len(verdicts) == 8
+    assert len(verdicts) == 11
     assert not [line for line in verdicts if line.startswith("NOT")]
     assert "NOT quiet" not in report
 

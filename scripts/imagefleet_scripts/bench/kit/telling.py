@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,8 +22,9 @@ WAYS = {
     "events": "GET /api/v1/batches/…/events",
     "plain": "POST /",
 }
-# What a worker is busy with meanwhile; by then whoever waits does so.
-WORK_S = 0.05
+# What a worker is busy with meanwhile; by then whoever waits does so. By chance, as the emulator
+# looks every 100 ms for what a long poll waits for, which would otherwise fall into step with it.
+WORK_S = (0.05, 0.15)
 TIMEOUT_S = 60
 
 
@@ -68,7 +70,7 @@ class Telling:
             return time.monotonic() - stored.result(TIMEOUT_S)
 
     def _work(self) -> Future[float]:
-        return self._pool.submit(self._worker.finish_one, lambda _: time.sleep(WORK_S))
+        return self._pool.submit(self._worker.finish_one, lambda _: time.sleep(work_s()))
 
     def _upload(self, path: str) -> AbstractContextManager[HTTPResponse]:
         host, key = urlsplit(self._served.url).netloc, self._served.key
@@ -88,3 +90,8 @@ class Telling:
             with HTTPResponse(connection) as answer:
                 answer.begin()
                 yield answer
+
+
+def work_s() -> float:
+    """Return how long to work this time, in seconds."""
+    return random.uniform(*WORK_S)  # noqa: S311  # hides nothing

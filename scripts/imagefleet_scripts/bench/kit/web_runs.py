@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagefleet_scripts.bench.kit import crowd, emulated, serving, tested
+from imagefleet_scripts.bench.kit import bare_poll, crowd, emulated, serving, tested
 from imagefleet_scripts.bench.kit.health_probe import probing
 from imagefleet_scripts.bench.kit.photographs import SAMPLES
 from imagefleet_scripts.bench.kit.place import Place
@@ -109,6 +109,11 @@ class WebRuns:
                 telling = Telling(served, PlayedWorker(place), IMAGE)
                 telling.times(way, TOLD_WARM_UP)
                 return telling.times(way, count)
+
+    def polled(self, count: int) -> list[float]:
+        """Return the seconds from a reply that is sent to a bare long poll that has it."""
+        with emulated.running():
+            return bare_poll.times(Place(), count)
 
     def crowd(self, clients: int) -> Crowd:
         """Let many wait at one process, and answer them all."""
