@@ -155,7 +155,7 @@ class Loop:
             in_flight=counts.in_flight,
             delayed=counts.delayed,
             workers=workers,
-            announced=self._announced.images(news.announcements, now),
+            announced=self._announced.images(news.announcements, now, fleet.done),
             done=fleet.done,
             sent_at=fleet.sent_at,
             oldest_s=fleet.oldest_s,

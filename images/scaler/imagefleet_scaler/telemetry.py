@@ -137,23 +137,30 @@ class Ear:
 
 
 class Announced:
-    """How many images were announced lately; each announcement counts once."""
+    """How many images were announced lately and are not done yet; each counts once."""
 
     def __init__(self) -> None:
-        self._lately: deque[tuple[float, int]] = deque()
+        self._lately: deque[tuple[float, int, int]] = deque()
         self._seen: deque[tuple[datetime, int]] = deque(maxlen=1000)
 
-    def images(self, announcements: list[Announcement], now: float) -> int:
-        """Take in what came; return the images of the last seconds, by our clock `now`."""
+    def images(self, announcements: list[Announcement], now: float, done: int) -> int:
+        """Take in what came; return the images of the last seconds, by our clock `now`.
+
+        Args:
+            done: how many images the workers have told to be done, of whatever time.
+        """
         for each in announcements:
             identity = (each.at, each.images)
             is_stale = abs(now - each.at.timestamp()) > STALE_S
             if identity not in self._seen and not is_stale:
                 self._seen.append(identity)
-                self._lately.append((now, each.images))
+                self._lately.append((now, each.images, done))
         while self._lately and not 0 <= now - self._lately[0][0] <= FRESH_S:
             self._lately.popleft()
-        return sum(images for _, images in self._lately)
+        if not self._lately:
+            return 0
+        _, _, done_before = self._lately[0]
+        return max(0, sum(images for _, images, _ in self._lately) - (done - done_before))
 
 
 def _decoded(messages: list[Message]) -> News:
