@@ -31,6 +31,7 @@ TAKEN_OVER_S = 15
 
 # Takes as long as a large network would, and no CPU, of which there are not twenty here.
 PATIENT = """
+import time
 from imagefleet_worker.processors import Recipe
 
 class Patient:
