@@ -18,7 +18,7 @@ from imagefleet_core.fleet import (
 )
 from imagefleet_core.telemetry import Report
 from imagefleet_scaler.meter import Meter
-from imagefleet_scaler.policy import Decision, Observation, Phase, Worker
+from imagefleet_scaler.policy import READY, Decision, Observation, Phase, Worker
 from imagefleet_scaler.progress import Progress
 
 DECISIONS = 20
@@ -26,7 +26,6 @@ DECISIONS = 20
 POINTS = 360
 POINT_S = 5.0
 
-_READY = {Phase.IDLE, Phase.BUSY}
 _NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 _PLURAL = re.compile(r"(?<=\w\w\w)s\b")
 
@@ -123,7 +122,7 @@ class Account:
             waiting=seen.visible + seen.delayed,
             in_flight=seen.in_flight,
             workers=len(seen.workers),
-            ready=len(seen.ids(_READY)),
+            ready=seen.count(READY),
             desired=turn.decision.desired,
             done=self._progress.done,
         )

@@ -8,10 +8,11 @@ from imagefleet_scaler.policy.bounds import HOPELESS_BOOTS
 from imagefleet_scaler.policy.config import PolicyConfig
 from imagefleet_scaler.policy.decide import Decision, decide
 from imagefleet_scaler.policy.memory import Memory
-from imagefleet_scaler.policy.observation import SUPPLY, Observation, Phase, Worker
+from imagefleet_scaler.policy.observation import READY, SUPPLY, Observation, Phase, Worker
 
 __all__ = [
     "HOPELESS_BOOTS",
+    "READY",
     "SUPPLY",
     "Decision",
     "Memory",

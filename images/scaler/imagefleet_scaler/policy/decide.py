@@ -58,13 +58,14 @@ def decide(observation: Observation, config: PolicyConfig, now: float) -> Decisi
     lost = observation.ids({Phase.LOST})
     old = victims.expired(observation, config, now)
     supply = observation.count(SUPPLY)
+    young = supply - len(old)
 
     if limit.exhausted:
         leaving = observation.ids(SUPPLY)
         return Decision(0, 0, leaving + lost, words.spent(limit, leaving), memory, limit.reason)
     room = limit.workers > len(observation.workers)
-    if supply < need or (supply - len(old) < need and room):
-        return _grown(observation, config, now, wanted, limit)
+    if supply < need or (young < need and room):
+        return _grown(observation, config, now, wanted, limit, young)
     gone = victims.replaced(observation, old, need, limit.workers)
     keep = max(need, memory.peaks.peak) if memory.peaks.covers(hold) else supply
     idle = tuple(
@@ -83,11 +84,10 @@ def _grown(
     now: float,
     wanted: int,
     limit: bounds.Limit,
+    young: int,
 ) -> Decision:
-    """Launch what is missing, as far as there is room."""
+    """Launch what is missing beside those that need no replacement, as far as there is room."""
     memory = observation.memory
-    supply = observation.count(SUPPLY)
-    young = supply - len(victims.expired(observation, config, now))
     missing = min(wanted, limit.workers) - young
     launch = min(missing, max(0, limit.workers - len(observation.workers)))
     capped = limit.reason if wanted > limit.workers else ""
@@ -97,7 +97,8 @@ def _grown(
     why = words.more(observation, config, now, wanted, missing - launch, capped)
     lately = tuple(at for at in memory.launches if now - at < bounds.MINUTE_S)
     memory = replace(memory, launches=lately + (now,) * launch if config.launches_a_minute else ())
-    return Decision(supply + launch, launch, observation.ids({Phase.LOST}), why, memory, capped)
+    desired = observation.count(SUPPLY) + launch
+    return Decision(desired, launch, observation.ids({Phase.LOST}), why, memory, capped)
 
 
 def _looked(observation: Observation, config: PolicyConfig, now: float) -> Memory:

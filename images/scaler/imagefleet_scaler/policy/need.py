@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from imagefleet_scaler.policy.config import PolicyConfig
-from imagefleet_scaler.policy.observation import READY, Observation, Phase
+from imagefleet_scaler.policy.observation import READY, SUPPLY, Observation, Phase
 
 # A fifth of a worker is not worth a launch: the target is met in a fifth more of its time.
 TOLERANCE = 0.2
@@ -26,10 +26,11 @@ def needed(observation: Observation, config: PolicyConfig, now: float) -> int:
     if not observation.backlog:
         return math.ceil(_round(load) - TOLERANCE)
     pressed_s = config.target_s / pressure(observation, config)
-    in_time = _supply(observation) + _missing(observation, config, now, pressed_s)
-    kept = min(_supply(observation), _work(observation, config) / pressed_s)
+    supply, missing = observation.count(SUPPLY), _missing(observation, config, now, pressed_s)
+    in_time = supply + missing if missing > 0 else 0
+    kept = min(supply, _work(observation, config) / pressed_s)
     steady = load + _left(observation, config, now) / max(pressed_s, config.billed_s) if load else 0
-    workers = max(kept, steady, in_time if in_time > _supply(observation) else 0)
+    workers = max(kept, steady, in_time)
     # No more than one for each image, but for those that keep coming.
     most = observation.backlog + math.ceil(load)
     return max(1, min(math.ceil(_round(workers) - TOLERANCE), most))
@@ -107,10 +108,6 @@ def _capacity(observation: Observation, config: PolicyConfig, now: float, within
     ages = [now - each.launched_at for each in observation.workers if each.phase is Phase.BOOTING]
     booting = sum(max(0.0, within_s - max(boot - age, OVERDUE * age)) for age in ages)
     return observation.count(READY) * within_s + booting
-
-
-def _supply(observation: Observation) -> int:
-    return observation.count(READY) + observation.count({Phase.BOOTING})
 
 
 def _round(workers: float) -> float:
