@@ -28,7 +28,7 @@ MAX_TEMPLATE_BYTES = 51_200
 FIRST_POLL_S, LONGEST_POLL_S = 0.2, 3.0
 
 _DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-_UPDATABLE = _DONE | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
+UPDATABLE = _DONE | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"}
 # Never finished: such a stack takes no update, and no data was ever put into it.
 _UNBORN = {"REVIEW_IN_PROGRESS", "CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
 _STARTED = {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}
@@ -83,6 +83,16 @@ def apply(
     return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", ())}
 
 
+def describe(cloudformation: CloudFormationClient, name_or_id: str) -> StackTypeDef | None:
+    """Return a stack as it stands, or None if there is no such stack."""
+    try:
+        return cloudformation.describe_stacks(StackName=name_or_id)["Stacks"][0]
+    except ClientError as error:
+        if error_code(error) == "ValidationError" and "does not exist" in str(error):
+            return None
+        raise
+
+
 class _Stack:
     """One stack by its name, and the time there is to get it ready."""
 
@@ -103,7 +113,7 @@ class _Stack:
     def settled(self, name_or_id: str) -> StackTypeDef | None:
         """Return the stack once nothing runs on it, or None if there is no such stack."""
         pause = FIRST_POLL_S
-        while (found := self._describe(name_or_id)) and _is_running(found["StackStatus"]):
+        while (found := describe(self._api, name_or_id)) and _is_running(found["StackStatus"]):
             if self._clock() >= self._deadline:
                 raise StackError(
                     f"{self._name}: still {found['StackStatus']} when the time was over; "
@@ -124,7 +134,7 @@ class _Stack:
         self, found: StackTypeDef, template_body: str, parameters: Mapping[str, str]
     ) -> StackTypeDef:
         """Update the stack if anything differs, and return it."""
-        if found["StackStatus"] not in _UPDATABLE:
+        if found["StackStatus"] not in UPDATABLE:
             raise StackError(
                 f"{self._name}: is {found['StackStatus']}, which takes no update; "
                 "repair or delete the stack in CloudFormation first"
@@ -153,14 +163,6 @@ class _Stack:
         if found["StackStatus"] not in _DONE:
             raise self._failure(found)
         return found
-
-    def _describe(self, name_or_id: str) -> StackTypeDef | None:
-        try:
-            return self._api.describe_stacks(StackName=name_or_id)["Stacks"][0]
-        except ClientError as error:
-            if error_code(error) == "ValidationError" and "does not exist" in str(error):
-                return None
-            raise
 
     def _failure(self, found: StackTypeDef) -> StackError:
         """Return the error that tells why the last operation failed."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from imagefleet_core.aws import error_code
-from imagefleet_core.stack import StackError
+from imagefleet_core.stack import UPDATABLE, StackError, describe
 from imagefleet_scripts.deploy.changes import Change, ChangeSet, propose, values
 
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ FIRST_POLL_S, LONGEST_POLL_S = 0.1, 4.0
 # and the way back takes as long again.
 TIMEOUT_S = 2700.0
 
-_UPDATABLE = {
-    "CREATE_COMPLETE",
-    "UPDATE_COMPLETE",
-    "UPDATE_ROLLBACK_COMPLETE",
-    "IMPORT_COMPLETE",
-    "IMPORT_ROLLBACK_COMPLETE",
-}
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
 # Its creation was taken back; such a stack takes no update, and nothing is in it.
 _UNBORN = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
@@ -62,7 +55,7 @@ class Stack:
 
     def describe(self) -> StackTypeDef | None:
         """Return what there is, or None; a stack that was only ever planned is none."""
-        found = self._find(self.name)
+        found = describe(self._api, self.name)
         return None if found and found["StackStatus"] in _NO_STACK else found
 
     def outputs(self) -> dict[str, str]:
@@ -149,7 +142,7 @@ class Stack:
     def _propose(
         self, body: str, given: Mapping[str, str], before: StackTypeDef | None
     ) -> ChangeSet:
-        if before and before["StackStatus"] not in _UPDATABLE:
+        if before and before["StackStatus"] not in UPDATABLE:
             raise StackError(
                 f"{self.name}: is {before['StackStatus']}, which takes no update; repair or delete "
                 "the stack in CloudFormation first"
@@ -160,7 +153,7 @@ class Stack:
         """Take note of the newest event, after which an operation's own come; return the id."""
         newest = next(self._events(self.name), None)
         self._last = newest["EventId"] if newest else ""
-        found = self._find(self.name)
+        found = describe(self._api, self.name)
         return found["StackId"] if found else self.name
 
     def _follow(self, stack_id: str) -> None:
@@ -169,7 +162,7 @@ class Stack:
         own: list[StackEventTypeDef] = []  # of the stack itself; its last one ends the operation
 
         def over() -> tuple[bool, str]:
-            found = self._find(stack_id)
+            found = describe(self._api, stack_id)
             for event in self._new_events(stack_id):
                 if event.get("PhysicalResourceId") == stack_id:
                     own.append(event)
@@ -207,14 +200,6 @@ class Stack:
                 )
             self._sleep(pause)
             pause = min(pause * 1.5, LONGEST_POLL_S)
-
-    def _find(self, name_or_id: str) -> StackTypeDef | None:
-        try:
-            return self._api.describe_stacks(StackName=name_or_id)["Stacks"][0]
-        except ClientError as error:
-            if error_code(error) == "ValidationError" and "does not exist" in str(error):
-                return None
-            raise
 
     def _new_events(self, stack_id: str) -> list[StackEventTypeDef]:
         """Return the events since the last ones that were told, oldest first."""
