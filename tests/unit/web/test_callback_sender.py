@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import threading
@@ -14,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from certificate import write_pem
 from imagefleet_web.callbacks import sender as sending
 from imagefleet_web.callbacks import urls
 from imagefleet_web.callbacks.addresses import Addresses, parse_networks
@@ -251,45 +248,13 @@ def test_when_to_come_again_is_read(value: str, least: float, most: float) -> No
     assert least <= answer.retry_after_s <= most
 
 
-def pem(path: Path, *names: str) -> Path:
-    """Write a key and a certificate for these names that is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a receiver")])
-    now = datetime.now(UTC)
-    alternatives: list[x509.GeneralName] = [
-        x509.IPAddress(ipaddress.ip_address(each)) if each[0].isdigit() else x509.DNSName(each)
-        for each in names
-    ]
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + signed.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
 @pytest.fixture
 def secure(tmp_path: Path) -> Callable[..., Receiver]:
     """Make receivers over TLS for certain names."""
 
     def make(*names: str) -> Receiver:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(pem(tmp_path / "server.pem", *names))
+        tls.load_cert_chain(write_pem(tmp_path / "server.pem", *names))
         return Receiver(tls=tls)
 
     return make
