@@ -24,12 +24,15 @@ from imagefleet_core.jobs import JobId, Request, Result, Status, new_batch_id
 from imagefleet_core.settings import Settings
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_core.store import S3Store
+from imagefleet_scaler.providers.process import fleet_tag
+from process_workers import of_fleet
 from system import labels
 from web_process import WebProcess
 from web_tier import result_of
 from worker_tier import PACKAGES
 
 TEMPLATE = Path(__file__).parents[1] / "infra/data.yaml"
+SCALER = str(Path(__file__).parents[1] / "images/scaler")
 NUMBERS = itertools.count(1)
 
 
@@ -98,7 +101,25 @@ class Place:
     @contextmanager
     def worker(self, name: str = "worker-1", **settings: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run a worker; it is killed in the end if it still runs then."""
-        command = [sys.executable, "-m", "imagefleet_worker"]
+        with self._running("imagefleet_worker", name, settings) as process:
+            yield process
+
+    @contextmanager
+    def scaler(self, name: str = "scaler-1", **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a scaler whose workers are processes; it is killed in the end, and they are not."""
+        with self._running("imagefleet_scaler", name, settings) as process:
+            yield process
+
+    def end_workers(self) -> None:
+        """Kill the workers that scalers have started."""
+        for worker in of_fleet(fleet_tag(self.settings.prefix, self.endpoint)):
+            worker.kill()
+
+    @contextmanager
+    def _running(
+        self, module: str, name: str, settings: dict[str, str]
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", module]
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(command, env=self.environment_of(name, settings), stderr=log)
         try:
@@ -169,12 +190,12 @@ class Place:
         return taken
 
     def environment_of(self, name: str, settings: dict[str, str]) -> dict[str, str]:
-        """Return what a worker finds in its environment."""
+        """Return what a worker or a scaler finds in its environment."""
         return {
             **os.environ,
             **self.environment,
             "AWS_ENDPOINT_URL": self.endpoint,
-            "PYTHONPATH": os.pathsep.join(PACKAGES),
+            "PYTHONPATH": os.pathsep.join([*PACKAGES, SCALER]),
             "IMAGEFLEET_PREFIX": self.settings.prefix,
             "IMAGEFLEET_WORKER_ID": name,
             "IMAGEFLEET_RECEIVE_WAIT_S": "1",

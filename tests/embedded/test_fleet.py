@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any, Self
@@ -19,12 +15,9 @@ import pytest
 import requests
 
 from client import state, upload
-from imagefleet_scaler.providers.process import fleet_tag
 from imagefleet_scaler.publisher import fresh_s
 from place import Place
-from process_workers import of_fleet
 from system import PHOTOGRAPHS, photographs, running, wait_for
-from web_process import PATH
 
 pytestmark = pytest.mark.embedded
 
@@ -162,45 +155,20 @@ def suspended(workers: Sequence[psutil.Process]) -> int:
     return len(workers)
 
 
-@contextmanager
-def scaler(place: Place, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a scaler whose workers are processes."""
-    environ = {
-        **os.environ,
-        **place.environment,
-        **ENVIRON,
-        "PYTHONPATH": os.pathsep.join([PATH, str(ROOT / "images/scaler")]),
-        "IMAGEFLEET_PREFIX": place.settings.prefix,
-        "IMAGEFLEET_MAX_WORKERS": "1",
-        "IMAGEFLEET_HEARTBEAT_FILE": str(place.folder / "scaler.alive"),
-    }
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "imagefleet_scaler"], env=environ, stderr=output
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 @pytest.fixture
 def lasting(place: Place) -> Iterator[Place]:
     """A place whose workers outlive their scaler, and end with the test."""
     yield place
-    left = of_fleet(fleet_tag(place.settings.prefix, place.environment["AWS_ENDPOINT_URL"]))
-    for worker in left:
-        worker.kill()
+    place.end_workers()
 
 
 def test_a_scaler_that_was_killed_is_noticed_and_the_next_one_goes_on(lasting: Place) -> None:
-    log = lasting.folder / "scaler.log"
+    scaler = {**ENVIRON, "IMAGEFLEET_MAX_WORKERS": "1"}
     with lasting.web() as web:
         assert fleet(web.url) == {**fleet(web.url), "at": None, "live": False, "workers": []}
 
         # given a fleet at work
-        with scaler(lasting, log) as first:
+        with lasting.scaler(**scaler) as first:
             assert web.upload(PHOTOGRAPHS, params={"wait": str(DONE_S)}).status_code == 200
             wait_for(lambda: fleet(web.url)["workers"], SOON_S)
             with Stream(web.url) as stream:
@@ -212,7 +180,7 @@ def test_a_scaler_that_was_killed_is_noticed_and_the_next_one_goes_on(lasting: P
                 before = stream.last
 
         # and the next scaler goes on where it was
-        with scaler(lasting, log) as second:
+        with lasting.scaler(**scaler) as second:
             wait_for(lambda: fleet(web.url)["live"], SOON_S)
             after = fleet(web.url)
             assert [each["id"] for each in after["workers"]] == [

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,8 @@ from typing import Any
 import pytest
 import requests
 
-from imagefleet_scaler.providers.process import fleet_tag
 from place import Place
-from process_workers import of_fleet
 from system import PHOTOGRAPHS, running, wait_for
-from worker_tier import PACKAGES
 
 pytestmark = pytest.mark.embedded
 
@@ -109,28 +103,11 @@ def test_a_scaler_at_rest_launches_within_a_second_of_an_upload(tmp_path: Path) 
     assert took_s < 1
 
 
-@contextmanager
-def scaler(place: Place, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a scaler over the queues and buckets of `place`."""
-    environ = {
-        **os.environ,
-        **place.environment,
-        "PYTHONPATH": os.pathsep.join([*PACKAGES, str(ROOT / "images/scaler")]),
-        "IMAGEFLEET_PREFIX": place.settings.prefix,
-        "IMAGEFLEET_HEARTBEAT_FILE": str(place.folder / f"{name}.alive"),
-        "IMAGEFLEET_LOG_FORMAT": "text",
-        "IMAGEFLEET_TICK_S": "0.5",
-        "IMAGEFLEET_MAX_WORKERS": "2",
-    }
-    with (place.folder / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "imagefleet_scaler"], env=environ, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+SCALER = {
+    "IMAGEFLEET_LOG_FORMAT": "text",
+    "IMAGEFLEET_TICK_S": "0.5",
+    "IMAGEFLEET_MAX_WORKERS": "2",
+}
 
 
 def test_a_second_scaler_takes_over_from_one_that_was_killed(place: Place) -> None:
@@ -138,10 +115,10 @@ def test_a_second_scaler_takes_over_from_one_that_was_killed(place: Place) -> No
         return what in place.log(name)
 
     with ExitStack() as stack:
-        stack.callback(end_workers, place)
-        one = stack.enter_context(scaler(place, "one"))
+        stack.callback(place.end_workers)
+        one = stack.enter_context(place.scaler("one", **SCALER))
         wait_for(lambda: says("one", "this scaler acts"), 30)
-        stack.enter_context(scaler(place, "other"))
+        stack.enter_context(place.scaler("other", **SCALER))
         wait_for(lambda: says("other", "this scaler stands by"), 30)
         first = place.submit(PHOTOGRAPHS)
         wait_for(lambda: place.finished(first) == len(first), DONE_S)
@@ -152,9 +129,3 @@ def test_a_second_scaler_takes_over_from_one_that_was_killed(place: Place) -> No
         wait_for(lambda: place.finished(second) == len(second), DONE_S)
 
     place.verify()
-
-
-def end_workers(place: Place) -> None:
-    """End the workers, which outlive their scalers."""
-    for process in of_fleet(fleet_tag(place.settings.prefix, place.endpoint)):
-        process.kill()
