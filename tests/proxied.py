@@ -102,7 +102,10 @@ class Proxied:
         self.behind.append(_echo(self.network))
 
     def heard(self) -> list[str]:
-        """Return what those behind have told so far: each request, and that it was answered."""
+        """Return what those behind have told so far: each request, and that it was answered.
+
+        The engine passes it on a moment after it was told.
+        """
         return [line for each in self.behind for line in each.logs().decode().splitlines()]
 
     def logged(self) -> list[dict[str, Any]]:
