@@ -21,9 +21,9 @@ from imagefleet_core.aws import Aws
 from imagefleet_core.errors import QueueMissing
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import JobId, Request, Result, Status, new_batch_id
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.settings import Settings
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store
 from imagefleet_scaler.providers.process import fleet_tag
 from process_workers import of_fleet
 from system import labels

@@ -14,7 +14,7 @@ from imagefleet_core import keys
 from imagefleet_core.aws import explained
 from imagefleet_core.errors import DecodeError
 from imagefleet_core.jobs import JobId, Request, Result, ids_made_at
-from imagefleet_core.store import S3Store
+from imagefleet_core.s3 import S3Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

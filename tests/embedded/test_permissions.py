@@ -18,8 +18,9 @@ from imagefleet_core.aws import Aws
 from imagefleet_core.calls import Call, Calls, Site
 from imagefleet_core.jobs import Failure, JobId, Result, new_batch_id
 from imagefleet_core.queues import Queue, Queues
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store, Store
+from imagefleet_core.store import Store
 from place import Place
 
 pytestmark = pytest.mark.embedded

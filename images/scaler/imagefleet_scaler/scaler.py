@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagefleet_core.aws import Aws
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store
 from imagefleet_scaler.boots import Boots
 from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.launches import Launches

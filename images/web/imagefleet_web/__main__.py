@@ -13,9 +13,9 @@ from flask import Flask
 from imagefleet_core import logs, settings
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import ImagefleetError
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.settings import SettingsError
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store
 from imagefleet_web.app import create_app
 from imagefleet_web.server import IDLE_CONNECTIONS, SPARE_THREADS, Server, listen
 from imagefleet_web.settings import WebSettings

@@ -14,8 +14,9 @@ import structlog
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Misconfigured, Unavailable
 from imagefleet_core.queues import Queues
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store, Store
+from imagefleet_core.store import Store
 from imagefleet_worker import loops
 from imagefleet_worker.children.decoders import Decoders
 from imagefleet_worker.children.runners import Runner

@@ -15,8 +15,8 @@ from imagefleet_core.aws import explained
 from imagefleet_core.errors import DecodeError, QueueMissing
 from imagefleet_core.fleet import FleetReport
 from imagefleet_core.keys import FLEET_REPORT
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store
 from imagefleet_scripts.deploy import machines
 from imagefleet_scripts.deploy.account import Account
 from imagefleet_scripts.deploy.cli import parser, run

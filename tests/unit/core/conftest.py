@@ -10,8 +10,9 @@ import fakes
 import s3_server
 from imagefleet_core.aws import Aws
 from imagefleet_core.queues import Queues
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_core.store import S3Store, Store
+from imagefleet_core.store import Store
 from s3_server import REGION, S3Server
 
 

@@ -20,7 +20,7 @@ import s3_server
 from certificate import write_pem
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Misconfigured, Unavailable
-from imagefleet_core.store import S3Store
+from imagefleet_core.s3 import S3Store
 from s3_server import REGION, S3Server
 
 KEY = "a/0001-cat.jpg"

@@ -25,7 +25,7 @@ from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Misconfigured, ObjectMissing, ObjectTooLarge, Unavailable
 from imagefleet_core.jobs import Failure, JobId, Result, new_batch_id
 from imagefleet_core.places import Place, find
-from imagefleet_core.store import S3Store
+from imagefleet_core.s3 import S3Store
 from s3_server import REGION, Handler, S3Server, break_off, error_xml, refuse
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 0, UTC)

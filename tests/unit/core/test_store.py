@@ -17,7 +17,8 @@ from imagefleet_core.errors import (
     Unavailable,
 )
 from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
-from imagefleet_core.store import ResultList, S3Store, Store
+from imagefleet_core.s3 import S3Store
+from imagefleet_core.store import ResultList, Store
 from s3_server import Handler, S3Server
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123000, UTC)

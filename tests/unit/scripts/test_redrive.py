@@ -23,8 +23,8 @@ from imagefleet_core.jobs import (
     ids_made_at,
     new_batch_id,
 )
+from imagefleet_core.s3 import S3Store
 from imagefleet_core.sqs import SqsQueue, SqsQueues
-from imagefleet_core.store import S3Store
 from imagefleet_scripts import redrive
 from s3_server import REGION, SECRETS, S3Server
 

@@ -21,7 +21,8 @@ import s3_server
 from clock import Clock
 from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Unavailable
-from imagefleet_core.store import S3Store, Store
+from imagefleet_core.s3 import S3Store
+from imagefleet_core.store import Store
 from imagefleet_web import quotas as quotas_module
 from imagefleet_web import ratelimit
 from imagefleet_web.keys import Keys, KeysError, make
