@@ -13,8 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.queues import Queue
+from imagefleet_scaler.diary import Diary
 from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.lease import LOOK_S, Lease
 from imagefleet_scaler.policy import Decision, Memory, Observation, Phase, PolicyConfig, decide
@@ -72,10 +72,8 @@ class Loop:
         self._woken = threading.Event()
         self._ear = Ear(telemetry, self.wake) if not dry_run else None
         self._rests = False
-        self._capped = False
         self._listed_at = self._turned_at = float("-inf")
-        self._trouble: str | None = None
-        self._said: tuple[int, tuple[str, ...]] | None = None
+        self._diary = Diary()
 
     def run(self, stopping: threading.Event, tick_s: float) -> None:
         """Take turns until `stopping` is set, and `wake` called; the fleet is left as it is."""
@@ -135,11 +133,11 @@ class Loop:
             for tell in self._listeners:
                 tell(observation, decision)
         except Exception as error:  # noqa: BLE001  # the next turn may well succeed
-            self._failed(error)
+            self._diary.failed(error)
             if self._on_end:
                 self._on_end(time.monotonic() - began, error)
             return None
-        self._recovered()
+        self._diary.recovered()
         if self._on_end:
             self._on_end(time.monotonic() - began, None)
         return decision
@@ -193,9 +191,9 @@ class Loop:
             "workers": len(observation.workers),
         }
         if self._dry_run:
-            self._say_once(decision, facts)
+            self._diary.would(decision, facts)
             return
-        self._say_capped(decision)
+        self._diary.capped(decision.capped)
         if not (decision.launch or decision.retire):
             log.debug("the fleet stays as it is", **facts)
             return
@@ -225,44 +223,6 @@ class Loop:
         for worker in silent:
             log.warning("a worker never came to work", worker=worker, said=words.get(worker, ""))
 
-    def _say_capped(self, decision: Decision) -> None:
-        """Say what keeps the fleet small when it begins to, and when it no longer does."""
-        if bool(decision.capped) == self._capped:
-            return
-        self._capped = bool(decision.capped)
-        if decision.capped:
-            log.warning("the fleet can't grow as it should", reason=decision.capped)
-        else:
-            log.info("the fleet may grow again")
-
     def _beat(self) -> None:
         if self._heartbeat:
             self._heartbeat.touch()
-
-    def _say_once(self, decision: Decision, facts: dict[str, object]) -> None:
-        """Say what would be done, unless that is what was said last."""
-        would = (decision.launch, decision.retire)
-        if would != self._said:
-            log.info(
-                "the fleet would change" if any(would) else "the fleet would stay as it is",
-                launch=decision.launch,
-                retire=list(decision.retire),
-                **facts,
-            )
-        self._said = would
-
-    def _failed(self, error: Exception) -> None:
-        """Log a trouble in full when it begins or changes, and not at every turn it lasts."""
-        trouble = str(error) or repr(error)
-        if trouble == self._trouble:
-            log.debug("this turn failed too", reason=trouble)
-        elif isinstance(error, ImagefleetError):
-            log.error("this turn failed; trying on", reason=trouble)
-        else:
-            log.error("this turn failed; trying on", reason=trouble, exc_info=error)
-        self._trouble = trouble
-
-    def _recovered(self) -> None:
-        if self._trouble is not None:
-            log.info("all is well again", after=self._trouble)
-        self._trouble = None
