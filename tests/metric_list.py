@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from imagefleet_scaler.metrics import Metrics as ScalerMetrics
 from imagefleet_scaler.settings import ScalerSettings
-from imagefleet_web.metrics import Metrics as WebMetrics
+from imagefleet_web.counting.metrics import Metrics as WebMetrics
 from imagefleet_worker.children.decoders import Decoders
 from imagefleet_worker.children.runners import Runner
 from imagefleet_worker.metrics import Figures

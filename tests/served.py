@@ -29,7 +29,7 @@ ENVIRON = {
 SERVE = """
 import json, sys
 from imagefleet_core import logs
-from imagefleet_web import server
+from imagefleet_web.serving import server
 from imagefleet_web.app import create_app
 from imagefleet_web.settings import WebSettings
 from web_tier import World

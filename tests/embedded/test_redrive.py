@@ -6,8 +6,8 @@ import pytest
 
 from imagefleet_core.jobs import JobId, Status
 from imagefleet_scripts import redrive
-from imagefleet_web.hub import Hub
-from imagefleet_web.janitor import Janitor
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.janitor import Janitor
 from place import Place
 from system import PHOTOGRAPHS, wait_for
 

@@ -17,7 +17,7 @@ from imagefleet_core.s3 import S3Store
 from imagefleet_core.settings import SettingsError
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_web.app import create_app
-from imagefleet_web.server import IDLE_CONNECTIONS, SPARE_THREADS, Server, listen
+from imagefleet_web.serving.server import IDLE_CONNECTIONS, SPARE_THREADS, Server, listen
 from imagefleet_web.settings import WebSettings
 
 log = structlog.get_logger()

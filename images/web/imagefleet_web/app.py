@@ -7,7 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
-from imagefleet_web import access, access_log, headers, problems, request_metrics, services
+from imagefleet_web import problems, services
 from imagefleet_web.blueprints import (
     batches,
     docs,
@@ -22,6 +22,9 @@ from imagefleet_web.blueprints import (
     uploads,
     usage,
 )
+from imagefleet_web.counting import request_metrics
+from imagefleet_web.rights import access
+from imagefleet_web.serving import access_log, headers
 from imagefleet_web.settings import WebSettings
 
 

@@ -20,8 +20,8 @@ from imagefleet_core.jobs import ids_made_at
 from imagefleet_core.store import Store
 from imagefleet_web import problems
 from imagefleet_web.ids import made_at
-from imagefleet_web.owners import may_see
 from imagefleet_web.problems import Problem
+from imagefleet_web.rights.owners import may_see
 
 # Ten minutes, in milliseconds: what is tried next where all the past is too much.
 FIRST_WINDOW_MS = 10 * 60 * 1000

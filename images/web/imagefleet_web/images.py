@@ -17,8 +17,9 @@ from imagefleet_core.errors import ObjectMissing
 from imagefleet_core.formats import recognise
 from imagefleet_core.jobs import JobId
 from imagefleet_core.store import ImagePiece, Store
-from imagefleet_web import formats, problems
+from imagefleet_web import problems
 from imagefleet_web.problems import Problem
+from imagefleet_web.uploads import formats
 
 PIECE_BYTES = 512 * 1024
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from imagefleet_web.formats import NAMES, content_type
 from imagefleet_web.openapi.schemas import About, FromSettings
+from imagefleet_web.uploads.formats import NAMES, content_type
 
 _BATCH = "019ab2c4-5d6e-7f80-8123-456789abcdef"
 _JOB = f"{_BATCH}-0001"

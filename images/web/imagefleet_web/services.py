@@ -12,36 +12,36 @@ from uuid6 import uuid7
 
 from imagefleet_core.queues import Queues
 from imagefleet_core.store import Store
-from imagefleet_web.announcing import Announcer
-from imagefleet_web.attention import Attention
 from imagefleet_web.background import Background
-from imagefleet_web.backlog import Backlog
 from imagefleet_web.callbacks import service as callbacks_service
 from imagefleet_web.callbacks.service import Callbacks
 from imagefleet_web.calls import Calls
-from imagefleet_web.claims import Claims
-from imagefleet_web.counted_calls import counted_queues, counted_store
-from imagefleet_web.fleet import Fleet
+from imagefleet_web.counting.counted_calls import counted_queues, counted_store
+from imagefleet_web.counting.metrics import Metrics
 from imagefleet_web.history import History
-from imagefleet_web.hub import Hub
 from imagefleet_web.images import Images
-from imagefleet_web.intake import Intake
-from imagefleet_web.janitor import Janitor
 from imagefleet_web.keys import Keys
-from imagefleet_web.limits import Limits
-from imagefleet_web.lookout import Lookout
-from imagefleet_web.metrics import Metrics
-from imagefleet_web.presigning import Presigning
-from imagefleet_web.quotas import Quotas
 from imagefleet_web.readiness import Readiness
-from imagefleet_web.replies import Replies
-from imagefleet_web.results import Results
 from imagefleet_web.reuse.known import NoReuse, Reuse
-from imagefleet_web.seats import Seats
+from imagefleet_web.rights.quotas import Quotas
+from imagefleet_web.rights.shares import Shares
+from imagefleet_web.scaling.announcing import Announcer
+from imagefleet_web.scaling.backlog import Backlog
+from imagefleet_web.scaling.fleet import Fleet
 from imagefleet_web.settings import WebSettings
-from imagefleet_web.shares import Shares
-from imagefleet_web.siblings import Siblings
-from imagefleet_web.undoing import Undoing
+from imagefleet_web.telling.attention import Attention
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.janitor import Janitor
+from imagefleet_web.telling.lookout import Lookout
+from imagefleet_web.telling.replies import Replies
+from imagefleet_web.telling.results import Results
+from imagefleet_web.telling.seats import Seats
+from imagefleet_web.telling.siblings import Siblings
+from imagefleet_web.uploads.claims import Claims
+from imagefleet_web.uploads.intake import Intake
+from imagefleet_web.uploads.limits import Limits
+from imagefleet_web.uploads.presigning import Presigning
+from imagefleet_web.uploads.undoing import Undoing
 
 _NAME = "imagefleet"
 

@@ -20,9 +20,9 @@ from imagefleet_web.objects import (
     RejectedFile,
     Upload,
 )
-from imagefleet_web.presigning import Offer
 from imagefleet_web.problems import Problem
-from imagefleet_web.results import Counts, Standing
+from imagefleet_web.telling.results import Counts, Standing
+from imagefleet_web.uploads.presigning import Offer
 
 API = "/api/v1"
 

@@ -12,8 +12,8 @@ from typing import Any
 from flask import Response, request
 
 from imagefleet_web import problems, services
-from imagefleet_web.presence import Gone, client_gone
 from imagefleet_web.problems import Problem
+from imagefleet_web.serving.presence import Gone, client_gone
 
 # A comment that often keeps proxies from closing the stream, and shows when the client is gone:
 # only then are its thread and seat free again.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagefleet_web import owners
 from imagefleet_web.keys import make
+from imagefleet_web.rights import owners
 from web_tier import CHELSEA, Answer, Web, World
 
 ALICE, ALICE_LINE = make("alice")

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from clock import Clock
-from imagefleet_web import shares
-from imagefleet_web.backlog import Backlog
 from imagefleet_web.keys import make
-from imagefleet_web.shares import Shares
+from imagefleet_web.rights import shares
+from imagefleet_web.rights.shares import Shares
+from imagefleet_web.scaling.backlog import Backlog
 from web_tier import CHELSEA, DEADLINE_S, Web, World, eventually, form
 
 ALICE, ALICE_LINE = make("alice")

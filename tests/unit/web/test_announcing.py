@@ -2,7 +2,7 @@ from threading import Thread
 
 from fakes import MemoryQueue
 from imagefleet_core.telemetry import Announcement
-from imagefleet_web.announcing import PACE_S, Announcer
+from imagefleet_web.scaling.announcing import PACE_S, Announcer
 
 
 def told(queue: MemoryQueue) -> list[int]:

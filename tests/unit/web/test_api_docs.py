@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
-from imagefleet_web import awaited, janitor, problems
+from imagefleet_web import problems
 from imagefleet_web.problems import Kind
+from imagefleet_web.telling import janitor
+from imagefleet_web.uploads import awaited
 from imagefleet_worker.decoding.formats import Code
 from imagefleet_worker.processors import output
 

@@ -12,9 +12,9 @@ import pytest
 
 from clock import Clock
 from imagefleet_core.jobs import new_batch_id
-from imagefleet_web.attention import LATELY_S, REMEMBERED, Attention
 from imagefleet_web.background import Turn
-from imagefleet_web.hub import Hub
+from imagefleet_web.telling.attention import LATELY_S, REMEMBERED, Attention
+from imagefleet_web.telling.hub import Hub
 from web_tier import CHELSEA, DEADLINE_S, Web, World, eventually
 
 SOON, NEVER = 0.0, 1000.0

@@ -23,8 +23,8 @@ from imagefleet_web.callbacks.delivery import Delivery, Outcome
 from imagefleet_web.callbacks.keeper import Keeper
 from imagefleet_web.callbacks.lanes import Lanes
 from imagefleet_web.callbacks.note import Note, Notes
-from imagefleet_web.hub import Hub
-from imagefleet_web.results import Results
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.results import Results
 from web_tier import DEADLINE_S, World, eventually
 
 URL = "https://receiver.example/hook"

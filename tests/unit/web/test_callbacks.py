@@ -20,9 +20,9 @@ from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.jobs import JobId
 from imagefleet_web.callbacks import payload
 from imagefleet_web.callbacks.service import Callbacks
-from imagefleet_web.hub import Hub
 from imagefleet_web.keys import make
-from imagefleet_web.results import Results
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.results import Results
 from receiver import Answer, Received, Receiver
 from web_tier import CHELSEA, COFFEE, Web, World, eventually
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagefleet_web import events
+from imagefleet_web.telling import events
 from web_tier import CHELSEA, Answer, Web, World
 
 NAMES = ["1.jpg", "broken.jpg", "3.jpg"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from imagefleet_core.jobs import Failure, JobId, Prediction, Request, Result, new_batch_id
-from imagefleet_web.results import PIECE
+from imagefleet_web.telling.results import PIECE
 from web_tier import CHELSEA, MEASURED, Answer, Web, World
 
 

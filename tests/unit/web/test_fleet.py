@@ -19,10 +19,10 @@ from fakes import MemoryStore
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.fleet import REST_S, FleetReport, Point, QueueReport, WorkerReport
 from imagefleet_core.keys import FLEET_REPORT
-from imagefleet_web import fleet_events
 from imagefleet_web.calls import Calls
-from imagefleet_web.fleet import OVERDUE_S, PACE_S, SLACK_S, Fleet
 from imagefleet_web.keys import make
+from imagefleet_web.scaling import fleet_events
+from imagefleet_web.scaling.fleet import OVERDUE_S, PACE_S, SLACK_S, Fleet
 from imagefleet_web.settings import WebSettings
 from served import served
 from web_tier import CHELSEA, DEADLINE_S, Answer, Web, World, eventually
@@ -451,7 +451,7 @@ def test_images_that_wait_for_a_scaler_at_rest_are_noticed(
     web: Web, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in ("fleet.OVERDUE_S", "fleet.PACE_S", "backlog.FRESH_S"):
-        monkeypatch.setattr(f"imagefleet_web.{limit}", 0)
+        monkeypatch.setattr(f"imagefleet_web.scaling.{limit}", 0)
     write(world.store, AT_REST)
     assert web.get("/api/v1/fleet").json["live"] is True
 

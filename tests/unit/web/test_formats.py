@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagefleet_web import formats
-from imagefleet_web.limits import Limits
 from imagefleet_web.problems import Problem
+from imagefleet_web.uploads import formats
+from imagefleet_web.uploads.limits import Limits
 from web_tier import CHELSEA, COFFEE
 
 LIMITS = Limits(max_files=1, max_file_bytes=10**7, max_request_bytes=10**7, max_pixels=10**6)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
-from imagefleet_web.hub import Hub
-from imagefleet_web.recent import Recent
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.recent import Recent
 
 BATCH = new_batch_id()
 SOON = 0.0

@@ -13,7 +13,7 @@ import pytest
 from clock import Clock
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.jobs import Result
-from imagefleet_web import claims
+from imagefleet_web.uploads import claims
 from web_tier import CHELSEA, COFFEE, Answer, Web, World
 
 KEY = {"Idempotency-Key": "a key"}

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from imagefleet_core.errors import DecodeError, Unavailable
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import Request, Result
-from imagefleet_web.hub import Hub
-from imagefleet_web.janitor import Janitor
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.janitor import Janitor
 from web_tier import CHELSEA, DEAD_LETTERS, Web, World
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from imagefleet_web import owners
 from imagefleet_web.keys import Keys, KeysError, make
+from imagefleet_web.rights import owners
 
 ALICE, ALICE_LINE = make("alice")
 BOB, BOB_LINE = make("bob")

@@ -9,7 +9,7 @@ import pytest
 from clock import Clock
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.store import ResultList
-from imagefleet_web.lookout import FIRST_S, GROWTH, IDLE_S, LONGEST_S, PACE_S, Lookout
+from imagefleet_web.telling.lookout import FIRST_S, GROWTH, IDLE_S, LONGEST_S, PACE_S, Lookout
 from web_tier import CHELSEA, Web, World
 
 

@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 
 from imagefleet_core.jobs import Failure, JobId, Request
 from imagefleet_core.replies import encode
-from imagefleet_web import metrics, shared_figures
+from imagefleet_web.counting import metrics, shared_figures
+from imagefleet_web.counting.shared_figures import KINDS, LEFT_BEHIND_S, NAME, SharedFigures
 from imagefleet_web.keys import make
-from imagefleet_web.lookout import FIRST_S, Lookout
-from imagefleet_web.shared_figures import KINDS, LEFT_BEHIND_S, NAME, SharedFigures
+from imagefleet_web.telling.lookout import FIRST_S, Lookout
 from scraped import Scraped, scraped
 from served import Served, served
 from web_tier import CHELSEA, COFFEE, DEADLINE_S, Web, World, eventually, result_of

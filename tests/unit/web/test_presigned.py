@@ -16,8 +16,8 @@ from imagefleet_core import keys
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import JobId, Request
 from imagefleet_core.store import Form
-from imagefleet_web.awaited import GRACE_S, Arrivals, Awaited
 from imagefleet_web.keys import make
+from imagefleet_web.uploads.awaited import GRACE_S, Arrivals, Awaited
 from web_tier import CHELSEA, COFFEE, Answer, Web, World
 
 UPLOADS = "/api/v1/uploads"

@@ -23,12 +23,12 @@ from imagefleet_core.aws import Aws
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.s3 import S3Store
 from imagefleet_core.store import Store
-from imagefleet_web import quotas as quotas_module
-from imagefleet_web import ratelimit
 from imagefleet_web.keys import Keys, KeysError, make
-from imagefleet_web.quotas import FRESH_S, Quotas
-from imagefleet_web.ratelimit import Limit
-from imagefleet_web.shares import Shares
+from imagefleet_web.rights import quotas as quotas_module
+from imagefleet_web.rights import ratelimit
+from imagefleet_web.rights.quotas import FRESH_S, Quotas
+from imagefleet_web.rights.ratelimit import Limit
+from imagefleet_web.rights.shares import Shares
 from s3_server import REGION, S3Server
 from web_tier import CHELSEA, Web, World, eventually
 

@@ -13,10 +13,10 @@ from werkzeug.test import EnvironBuilder
 
 from imagefleet_core.jobs import JobId, new_batch_id
 from imagefleet_core.keys import clean_name, input_key
-from imagefleet_web.limits import Limits
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import _pieces, received_files
-from imagefleet_web.spool import IN_MEMORY_BYTES, Room, Spool
+from imagefleet_web.uploads.limits import Limits
+from imagefleet_web.uploads.receiving import _pieces, received_files
+from imagefleet_web.uploads.spool import IN_MEMORY_BYTES, Room, Spool
 from web_tier import CHELSEA, form
 
 LIMITS = Limits(max_files=20, max_file_bytes=300_000, max_request_bytes=10**9, max_pixels=10**6)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from imagefleet_core.errors import Unavailable
-from imagefleet_web import leftovers
 from imagefleet_web.ids import made_at
-from imagefleet_web.leftovers import DEAD_AFTER_S, TAG
-from imagefleet_web.replies import VISIBILITY_S
+from imagefleet_web.telling import leftovers
+from imagefleet_web.telling.leftovers import DEAD_AFTER_S, TAG
+from imagefleet_web.telling.replies import VISIBILITY_S
 from web_tier import CHELSEA, Web, World
 
 PREFIX = "imagefleet-replies-"

@@ -17,12 +17,12 @@ from clock import Clock
 from imagefleet_core import keys, replies
 from imagefleet_core.errors import DecodeError, Unavailable
 from imagefleet_core.jobs import JobId, Request, Result, new_batch_id
-from imagefleet_web import owners
 from imagefleet_web.keys import make
 from imagefleet_web.reuse import segment, sharing
 from imagefleet_web.reuse.index import Answered, Index, Model, identity
 from imagefleet_web.reuse.segment import Segment
 from imagefleet_web.reuse.sharing import FEW, Sharing
+from imagefleet_web.rights import owners
 from web_tier import CHELSEA, COFFEE, MEASURED, Answer, Web, World, result_of
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

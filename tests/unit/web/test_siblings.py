@@ -9,7 +9,7 @@ import pytest
 
 from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.replies import MAX_BYTES
-from imagefleet_web.siblings import Ears, Siblings, Sockets
+from imagefleet_web.telling.siblings import Ears, Siblings, Sockets
 from web_tier import CHELSEA, Web, World, eventually
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagefleet_web.told import MOST, Told
+from imagefleet_web.telling.told import MOST, Told
 
 # The shortest limit of a header on its way is 4 kB, of some proxies.
 LONGEST = 2600

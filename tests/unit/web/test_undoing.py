@@ -10,10 +10,10 @@ from clock import Clock
 from imagefleet_core import keys
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.jobs import JobId, new_batch_id
-from imagefleet_web import undoing
 from imagefleet_web.calls import Calls
-from imagefleet_web.claims import Claims, Unclaimed
-from imagefleet_web.undoing import AT_ONCE_S, PATIENCE_S, SILENCES, Undoing
+from imagefleet_web.uploads import undoing
+from imagefleet_web.uploads.claims import Claims, Unclaimed
+from imagefleet_web.uploads.undoing import AT_ONCE_S, PATIENCE_S, SILENCES, Undoing
 from web_tier import CHELSEA, Web, World
 
 SILENT_S = 1.0

@@ -6,14 +6,16 @@ from typing import Annotated
 
 from flask import Blueprint, Response, jsonify, request
 
-from imagefleet_web import access, answers, events, problems, services, shapes, sse
+from imagefleet_web import answers, problems, services, shapes, sse
 from imagefleet_web.ids import parse_batch
 from imagefleet_web.objects import Batch, BatchSummary, Job, PastBatches
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import JSON, Answer, Parameter, described
 from imagefleet_web.openapi.schemas import About
 from imagefleet_web.problems import Problem
-from imagefleet_web.waiting import asked_wait, wait_for
+from imagefleet_web.rights import access
+from imagefleet_web.telling import events
+from imagefleet_web.telling.waiting import asked_wait, wait_for
 
 bp = Blueprint("batches", __name__, url_prefix=f"{shapes.API}/batches")
 

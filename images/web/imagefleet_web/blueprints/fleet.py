@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from imagefleet_web import fleet_events, problems, services, shapes, sse
-from imagefleet_web.fleet_objects import FleetObject
+from imagefleet_web import problems, services, shapes, sse
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import JSON, Answer, described
+from imagefleet_web.scaling import fleet_events
+from imagefleet_web.scaling.fleet_objects import FleetObject
 
 bp = Blueprint("fleet", __name__, url_prefix=f"{shapes.API}/fleet")
 

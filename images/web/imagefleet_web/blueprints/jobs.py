@@ -9,8 +9,8 @@ from imagefleet_web.ids import parse_job
 from imagefleet_web.objects import Job
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import JSON, Answer, Header, described
-from imagefleet_web.streaming import whole_or_cut
-from imagefleet_web.waiting import asked_wait, wait_for
+from imagefleet_web.serving.streaming import whole_or_cut
+from imagefleet_web.telling.waiting import asked_wait, wait_for
 
 bp = Blueprint("jobs", __name__, url_prefix=f"{shapes.API}/jobs")
 

@@ -6,16 +6,17 @@ from pathlib import PurePosixPath
 
 from flask import Blueprint, Response, request
 
-from imagefleet_web import access, problems, services, shapes
-from imagefleet_web.admission import accepted, admitted_files
-from imagefleet_web.idempotency import asked_key, standing_of
+from imagefleet_web import problems, services, shapes
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import TEXT, Answer, described
-from imagefleet_web.presence import client_gone
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import ReceivedFile
 from imagefleet_web.reuse.asking import asked_fresh
-from imagefleet_web.waiting import asked_wait
+from imagefleet_web.rights import access
+from imagefleet_web.serving.presence import client_gone
+from imagefleet_web.telling.waiting import asked_wait
+from imagefleet_web.uploads.admission import accepted, admitted_files
+from imagefleet_web.uploads.idempotency import asked_key, standing_of
+from imagefleet_web.uploads.receiving import ReceivedFile
 
 bp = Blueprint("plain", __name__)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 from flask import Blueprint, Response
 
-from imagefleet_web import exports, services, shapes
+from imagefleet_web import services, shapes
 from imagefleet_web.ids import parse_batch
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import Answer, Header, View, described
-from imagefleet_web.streaming import whole_or_cut
+from imagefleet_web.serving.streaming import whole_or_cut
+from imagefleet_web.telling import exports
 
 bp = Blueprint("results", __name__, url_prefix=f"{shapes.API}/batches")
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from imagefleet_web import access, answers, problems, services, shapes
-from imagefleet_web.admission import accepted, admitted_files
+from imagefleet_web import answers, problems, services, shapes
 from imagefleet_web.callbacks.asking import asked_callback
-from imagefleet_web.idempotency import asked_key, standing_of
-from imagefleet_web.judging import Refused, Taken
 from imagefleet_web.objects import Job, RejectedFile, Upload
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import JSON, Answer, Header, described
 from imagefleet_web.openapi.schemas import FromSettings
-from imagefleet_web.results import Standing
 from imagefleet_web.reuse.asking import asked_fresh
-from imagefleet_web.waiting import asked_wait, wait_for
+from imagefleet_web.rights import access
+from imagefleet_web.telling.results import Standing
+from imagefleet_web.telling.waiting import asked_wait, wait_for
+from imagefleet_web.uploads.admission import accepted, admitted_files
+from imagefleet_web.uploads.idempotency import asked_key, standing_of
+from imagefleet_web.uploads.judging import Refused, Taken
 
 bp = Blueprint("upload", __name__, url_prefix=shapes.API)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, request
 
-from imagefleet_web import access, problems, services, shapes
-from imagefleet_web.admission import admitted_forms
+from imagefleet_web import problems, services, shapes
 from imagefleet_web.objects import PresignedUploads, WantedFiles
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import JSON, Answer, Header, described
-from imagefleet_web.wanted import asked_files
+from imagefleet_web.rights import access
+from imagefleet_web.uploads.admission import admitted_forms
+from imagefleet_web.uploads.wanted import asked_files
 
 bp = Blueprint("uploads", __name__, url_prefix=shapes.API)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 
 from imagefleet_core.fields import format_time
-from imagefleet_web import access, services, shapes
+from imagefleet_web import services, shapes
 from imagefleet_web.openapi.operation import JSON, Answer, described
+from imagefleet_web.rights import access
+from imagefleet_web.rights.usage_objects import DayUse, MinuteUse, UploadsUse, UsageObject
 from imagefleet_web.services import Services
-from imagefleet_web.usage_objects import DayUse, MinuteUse, UploadsUse, UsageObject
 
 bp = Blueprint("usage", __name__, url_prefix=shapes.API)
 

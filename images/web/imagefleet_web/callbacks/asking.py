@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import request
 
-from imagefleet_web import access, problems
+from imagefleet_web import problems
 from imagefleet_web.callbacks import urls
 from imagefleet_web.callbacks.order import Callback, NoCallback
 from imagefleet_web.callbacks.service import Callbacks
 from imagefleet_web.callbacks.urls import BadUrl, Target
 from imagefleet_web.problems import Problem
+from imagefleet_web.rights import access
 
 QUERY = "callback_url"
 # When to ask again for one more; most are heard within seconds.

@@ -15,7 +15,7 @@ from imagefleet_web.callbacks.secrets import Secrets
 from imagefleet_web.callbacks.sender import Answer, Sender, Undelivered
 from imagefleet_web.callbacks.urls import BadUrl
 from imagefleet_web.problems import Problem
-from imagefleet_web.results import Results
+from imagefleet_web.telling.results import Results
 
 _HEADERS = {"Content-Type": "application/json", "User-Agent": f"Imagefleet/{__version__}"}
 # Whose Retry-After counts.

@@ -25,7 +25,7 @@ from imagefleet_web.callbacks.lanes import Lanes
 from imagefleet_web.callbacks.note import Note, Notes
 from imagefleet_web.callbacks.takeover import MOST, MOST_AT_ONCE, Takeover
 from imagefleet_web.callbacks.tries import Tries
-from imagefleet_web.results import Results
+from imagefleet_web.telling.results import Results
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imagefleet_web.callbacks.keeper import Keeper
-from imagefleet_web.judging import Upload
+from imagefleet_web.uploads.judging import Upload
 
 
 class NoCallback:

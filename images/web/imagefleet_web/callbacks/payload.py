@@ -11,7 +11,7 @@ from typing import Any
 from imagefleet_core.fields import format_time
 from imagefleet_web import shapes
 from imagefleet_web.objects import Job
-from imagefleet_web.results import Standing
+from imagefleet_web.telling.results import Standing
 
 TYPE = "batch.finished"
 # Some four hundred jobs with labels. Receivers commonly take a megabyte.

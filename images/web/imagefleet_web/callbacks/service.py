@@ -14,9 +14,9 @@ from imagefleet_web.callbacks.lanes import Lanes
 from imagefleet_web.callbacks.note import Notes
 from imagefleet_web.callbacks.secrets import Secrets
 from imagefleet_web.callbacks.sender import Sender
-from imagefleet_web.hub import Hub
-from imagefleet_web.results import Results
 from imagefleet_web.settings import WebSettings
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.results import Results
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_web import owners
+from imagefleet_web.rights import owners
 from imagefleet_web.watched import Watched
 
 # By this people, and the scanners of code hosts, know a key that lies where none should.

@@ -13,10 +13,11 @@ from typing import Any
 from apispec import APISpec
 from flask import Flask
 
-from imagefleet_web import __version__, access, services
+from imagefleet_web import __version__, services
 from imagefleet_web.openapi.operation import Operation, operation_of
 from imagefleet_web.openapi.schemas import FromSettings, Schema, Schemas
 from imagefleet_web.openapi.writing import Writer
+from imagefleet_web.rights import access
 
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 _SETTING = re.compile(r"\{(\w+)\}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from imagefleet_web import formats, problems
+from imagefleet_web import problems
 from imagefleet_web.openapi.operation import FORM, TEXT, Header, Parameter
 from imagefleet_web.openapi.schemas import About, FromSettings
+from imagefleet_web.uploads import formats
 
 # Ids of the next seven thousand years: their first digits are milliseconds since 1970.
 _UUID7 = r"[0-9a-d][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"

@@ -20,12 +20,12 @@ from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.jobs import JobId, Result, Status
 from imagefleet_core.store import Store
 from imagefleet_web.calls import Calls
-from imagefleet_web.hub import Hub
 from imagefleet_web.ids import made_at
-from imagefleet_web.judging import Taken
 from imagefleet_web.reuse.index import Answered, Index, Model, identity
 from imagefleet_web.reuse.sharing import Sharing
-from imagefleet_web.ways import Heard, Way, nobody
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.ways import Heard, Way, nobody
+from imagefleet_web.uploads.judging import Taken
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ import structlog
 
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.store import Store
-from imagefleet_web.claims import Unclaimed
+from imagefleet_web.uploads.claims import Unclaimed
 
 log = structlog.get_logger()
 

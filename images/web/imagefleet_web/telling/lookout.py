@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imagefleet_web.hub import Hub
-from imagefleet_web.results import Results
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.results import Results
 
 # With replies as fast as they are, hardly anything waits longer than this and has a result.
 FIRST_S = 2.0

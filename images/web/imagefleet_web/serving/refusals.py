@@ -16,9 +16,9 @@ from gunicorn.http.errors import (
 )
 
 from imagefleet_web import problems
-from imagefleet_web.headers import SECURITY
-from imagefleet_web.pace import HeadersTooSlow
 from imagefleet_web.problems import Problem
+from imagefleet_web.serving.headers import SECURITY
+from imagefleet_web.serving.pace import HeadersTooSlow
 
 # Whoever does not take a few hundred bytes at once is not waited for.
 _SEND_S = 1.0

@@ -17,20 +17,21 @@ from imagefleet_core.errors import QueueMissing, Unavailable
 from imagefleet_core.jobs import Request, Result
 from imagefleet_core.queues import Queue
 from imagefleet_core.store import Store
-from imagefleet_web import owners, problems
-from imagefleet_web.announcing import Announcer
-from imagefleet_web.attention import Attention
+from imagefleet_web import problems
 from imagefleet_web.callbacks.order import NoCallback
 from imagefleet_web.calls import Calls
-from imagefleet_web.claims import Claim, Claims, Stage, Unclaimed
-from imagefleet_web.idempotency import fingerprint
 from imagefleet_web.ids import made_at
-from imagefleet_web.judging import Taken, Upload, judge
-from imagefleet_web.limits import Limits
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import ReceivedFile
 from imagefleet_web.reuse.known import NoReuse
-from imagefleet_web.undoing import Undoing
+from imagefleet_web.rights import owners
+from imagefleet_web.scaling.announcing import Announcer
+from imagefleet_web.telling.attention import Attention
+from imagefleet_web.uploads.claims import Claim, Claims, Stage, Unclaimed
+from imagefleet_web.uploads.idempotency import fingerprint
+from imagefleet_web.uploads.judging import Taken, Upload, judge
+from imagefleet_web.uploads.limits import Limits
+from imagefleet_web.uploads.receiving import ReceivedFile
+from imagefleet_web.uploads.undoing import Undoing
 
 log = structlog.get_logger()
 

@@ -9,10 +9,10 @@ from flask import request
 from werkzeug.http import parse_dict_header
 
 from imagefleet_web import problems
-from imagefleet_web.presence import client_gone
 from imagefleet_web.problems import Problem
-from imagefleet_web.results import Standing
 from imagefleet_web.services import Services
+from imagefleet_web.serving.presence import client_gone
+from imagefleet_web.telling.results import Standing
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ from werkzeug.sansio.multipart import (
 
 from imagefleet_core.keys import clean_name
 from imagefleet_web import problems
-from imagefleet_web.limits import Limits
-from imagefleet_web.pace import was_too_slow
 from imagefleet_web.problems import Problem
-from imagefleet_web.spool import Spool, SpooledFile
+from imagefleet_web.serving.pace import was_too_slow
+from imagefleet_web.uploads.limits import Limits
+from imagefleet_web.uploads.spool import Spool, SpooledFile
 
 _CHUNK_BYTES = 256 * 1024
 # Of a chunk; it may be made of what looks like delimiters.

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from threading import Condition
 
-from imagefleet_web.hub import Hub
+from imagefleet_web.telling.hub import Hub
 
 # Whose results took longer is told of them by a look into the store, as late as that may be after
 # such a time.

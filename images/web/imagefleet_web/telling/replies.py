@@ -17,11 +17,11 @@ from imagefleet_core import replies
 from imagefleet_core.errors import DecodeError, QueueMissing, Unavailable
 from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.queues import MAX_WAIT_S, Message, Queues
-from imagefleet_web import leftovers
-from imagefleet_web.hub import Hub
-from imagefleet_web.results import Results
-from imagefleet_web.siblings import Siblings
-from imagefleet_web.ways import Heard, Way, nobody
+from imagefleet_web.telling import leftovers
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.results import Results
+from imagefleet_web.telling.siblings import Siblings
+from imagefleet_web.telling.ways import Heard, Way, nobody
 
 log = structlog.get_logger()
 

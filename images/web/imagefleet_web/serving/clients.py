@@ -18,8 +18,9 @@ from gunicorn import util
 from gunicorn.http import Request, RequestParser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from imagefleet_web import problems, refusals, services
-from imagefleet_web.pace import Pace, PacedReader
+from imagefleet_web import problems, services
+from imagefleet_web.serving import refusals
+from imagefleet_web.serving.pace import Pace, PacedReader
 
 log = structlog.get_logger()
 

@@ -13,9 +13,11 @@ from flask import Flask, g, request
 
 from imagefleet_core.errors import DecodeError
 from imagefleet_core.jobs import JobId
-from imagefleet_web import images, owners, problems, results, services
+from imagefleet_web import images, problems, services
 from imagefleet_web.ids import made_at
 from imagefleet_web.problems import Problem
+from imagefleet_web.rights import owners
+from imagefleet_web.telling import results
 
 # The page shows nothing but a form for the key until it has one, and the API's description is the
 # same for all.

@@ -16,11 +16,11 @@ from imagefleet_core.errors import BatchDeleted, DecodeError
 from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.store import Store
 from imagefleet_web import problems
-from imagefleet_web.awaited import Arrivals, Expected, not_uploaded
-from imagefleet_web.hub import Hub
-from imagefleet_web.presence import LOOK_S, Gone, never
 from imagefleet_web.problems import Problem
-from imagefleet_web.ways import Heard, Way, nobody
+from imagefleet_web.serving.presence import LOOK_S, Gone, never
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.ways import Heard, Way, nobody
+from imagefleet_web.uploads.awaited import Arrivals, Expected, not_uploaded
 
 log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from imagefleet_core import keys
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.jobs import JobId
 from imagefleet_core.store import Form, Store
-from imagefleet_web import owners
-from imagefleet_web.awaited import Awaited
+from imagefleet_web.rights import owners
+from imagefleet_web.uploads.awaited import Awaited
 
 log = structlog.get_logger()
 

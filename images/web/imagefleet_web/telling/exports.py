@@ -10,7 +10,7 @@ from typing import Any
 
 from imagefleet_web import shapes
 from imagefleet_web.objects import Job
-from imagefleet_web.results import Standing
+from imagefleet_web.telling.results import Standing
 
 COLUMNS = (
     "job",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from imagefleet_web import formats, problems
+from imagefleet_web import problems
 from imagefleet_web.problems import Problem
+from imagefleet_web.uploads import formats
 
 
 @dataclass(frozen=True, slots=True)

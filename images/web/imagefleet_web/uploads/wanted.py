@@ -10,10 +10,11 @@ from flask import Request
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 
-from imagefleet_web import formats, problems
-from imagefleet_web.presigning import Wanted
+from imagefleet_web import problems
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import not_received
+from imagefleet_web.uploads import formats
+from imagefleet_web.uploads.presigning import Wanted
+from imagefleet_web.uploads.receiving import not_received
 
 # Ten thousand files with their names.
 MOST_BODY_BYTES = 4 * 1024 * 1024

@@ -10,8 +10,8 @@ from typing import cast
 from imagefleet_core.fields import format_time
 from imagefleet_core.fleet import Point
 from imagefleet_web import sse
-from imagefleet_web.fleet import Fleet, Sight
-from imagefleet_web.fleet_objects import FleetObject
+from imagefleet_web.scaling.fleet import Fleet, Sight
+from imagefleet_web.scaling.fleet_objects import FleetObject
 
 UNHEARD: FleetObject = {
     "at": None,

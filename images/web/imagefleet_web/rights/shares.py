@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from imagefleet_web.ratelimit import PER_MINUTE, Limit
+from imagefleet_web.rights.ratelimit import PER_MINUTE, Limit
 
 # Clients that are remembered; the one whose credit changed longest ago is forgotten first.
 MOST_CLIENTS = 10_000

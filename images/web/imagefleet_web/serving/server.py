@@ -20,11 +20,11 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from imagefleet_web import services
-from imagefleet_web.clients import ClientWorker
+from imagefleet_web.counting.shared_figures import SharedFigures
 from imagefleet_web.services import Services
+from imagefleet_web.serving.clients import ClientWorker
 from imagefleet_web.settings import WebSettings
-from imagefleet_web.shared_figures import SharedFigures
-from imagefleet_web.siblings import Sockets
+from imagefleet_web.telling.siblings import Sockets
 
 log = structlog.get_logger()
 

@@ -8,11 +8,12 @@ from functools import partial
 
 from flask import Response, after_this_request, request
 
-from imagefleet_web import access, problems, ratelimit
-from imagefleet_web.judging import Upload
+from imagefleet_web import problems
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import ReceivedFile, received_files
+from imagefleet_web.rights import access, ratelimit
 from imagefleet_web.services import Services
+from imagefleet_web.uploads.judging import Upload
+from imagefleet_web.uploads.receiving import ReceivedFile, received_files
 
 # A backlog takes the fleet a while, though not so long that clients should give up.
 BACKLOG_RETRY_S = 30

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from imagefleet_core.jobs import JobId, Result
 from imagefleet_core.keys import input_key
 from imagefleet_web import problems, shapes
-from imagefleet_web.limits import Limits
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import ReceivedFile
-from imagefleet_web.results import Standing
-from imagefleet_web.spool import SpooledFile
+from imagefleet_web.telling.results import Standing
+from imagefleet_web.uploads.limits import Limits
+from imagefleet_web.uploads.receiving import ReceivedFile
+from imagefleet_web.uploads.spool import SpooledFile
 
 
 @dataclass(frozen=True, slots=True)

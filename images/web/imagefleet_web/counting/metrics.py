@@ -19,11 +19,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from imagefleet_core.bounded import Bounded
 from imagefleet_core.errors import BatchDeleted, Misconfigured, Unavailable
 from imagefleet_core.jobs import JobId, Result
-from imagefleet_web.figures import Figures
-from imagefleet_web.judging import Upload
+from imagefleet_web.counting.figures import Figures
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import ReceivedFile
-from imagefleet_web.ways import Way
+from imagefleet_web.telling.ways import Way
+from imagefleet_web.uploads.judging import Upload
+from imagefleet_web.uploads.receiving import ReceivedFile
 
 T = TypeVar("T")
 

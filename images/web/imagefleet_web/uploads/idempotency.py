@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from flask import Response, after_this_request, request
 
 from imagefleet_web import problems
-from imagefleet_web.judging import Taken, Upload
 from imagefleet_web.problems import Problem
-from imagefleet_web.receiving import ReceivedFile
-from imagefleet_web.results import Results, Standing
+from imagefleet_web.telling.results import Results, Standing
+from imagefleet_web.uploads.judging import Taken, Upload
+from imagefleet_web.uploads.receiving import ReceivedFile
 
 HEADER, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
 

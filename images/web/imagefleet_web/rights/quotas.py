@@ -22,8 +22,8 @@ import structlog
 
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.store import Store
-from imagefleet_web.ratelimit import PER_DAY, Limit
-from imagefleet_web.usage import Ledger, Usage
+from imagefleet_web.rights.ratelimit import PER_DAY, Limit
+from imagefleet_web.rights.usage import Ledger, Usage
 
 log = structlog.get_logger()
 

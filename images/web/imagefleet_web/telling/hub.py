@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from imagefleet_core.jobs import JobId, Result, Status
-from imagefleet_web.recent import REMEMBERED, Recent
+from imagefleet_web.telling.recent import REMEMBERED, Recent
 
 
 class Hub:

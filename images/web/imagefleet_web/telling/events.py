@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from imagefleet_core.jobs import JobId
 from imagefleet_web import shapes, sse
-from imagefleet_web.hub import Hub
-from imagefleet_web.results import Standing
-from imagefleet_web.told import Told
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.results import Standing
+from imagefleet_web.telling.told import Told
 
 
 def stream(

@@ -16,8 +16,8 @@ from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import Failure, Request, Result
 from imagefleet_core.queues import MAX_WAIT_S, Message, Queues
 from imagefleet_core.store import Store
-from imagefleet_web.hub import Hub
-from imagefleet_web.ways import Heard, Way, nobody
+from imagefleet_web.telling.hub import Hub
+from imagefleet_web.telling.ways import Heard, Way, nobody
 
 log = structlog.get_logger()
 

@@ -1,0 +1,1 @@
+"""What the web tier knows of the fleet, and what it tells the scaler."""

@@ -1,0 +1,1 @@
+"""The server and its dealings with clients before and beside the app."""
