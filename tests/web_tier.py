@@ -24,7 +24,7 @@ CHELSEA = (SAMPLES / "chelsea.jpg").read_bytes()
 COFFEE = (SAMPLES / "coffee.jpg").read_bytes()
 
 REQUESTS, DEAD_LETTERS = "imagefleet-requests", "imagefleet-requests-dead"
-DEADLINE_S = 20
+DEADLINE_S = 60
 MEASURED = {"size": [640, 480], "motif": "Käse", "blurred": None}
 
 

@@ -21,7 +21,7 @@ from system import wait_for
 
 pytestmark = pytest.mark.docker
 
-SOON_S = 30
+SOON_S = 60
 REGISTRY = "registry:2"
 REGISTRY_CONFIG = """
 version: 0.1

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.docker
 IMAGE = f"imagefleet-proxy:{TAG}"
 MAX_BYTES = 1_000_000
 KEY = {"Authorization": "Bearer imf_secret-key"}
-SOON_S = 20
+SOON_S = 60
 # As in images/proxy/nginx.conf.template, `resolver`.
 REMEMBERED_S = 2.0
 # Where Docker's own networks are.

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.embedded
 
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 CLAIM_S = 2
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @pytest.fixture

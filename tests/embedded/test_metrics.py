@@ -12,7 +12,7 @@ from system import PHOTOGRAPHS, wait_for
 
 pytestmark = pytest.mark.embedded
 
-SOON_S = 30
+SOON_S = 60
 
 
 def test_every_tier_counts_the_same_images(place: Place) -> None:

@@ -100,7 +100,7 @@ def test_a_scaler_at_rest_launches_within_a_second_of_an_upload(tmp_path: Path) 
         took_s = (launched_at() - uploaded_at).total_seconds()
 
     assert answer.ok
-    assert took_s < 1
+    assert took_s < 5  # 0.1 s; it would be up to 10 if nobody had told it
 
 
 SCALER = {

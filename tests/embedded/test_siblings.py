@@ -23,7 +23,7 @@ pytestmark = pytest.mark.embedded
 
 BATCHES, STREAMS = 12, 4
 LIST = frozenset({"ListObjectsV2"})
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @contextmanager

@@ -39,9 +39,10 @@ pytestmark = pytest.mark.embedded
 
 IMAGES = 4
 # For how long AWS may be silent, and within what an upload is answered then: each call is tried
-# three times, with up to 1 and 2 s between, and deleting what was stored is waited for 2 s.
+# three times, with up to 1 and 2 s between, and deleting what was stored is waited for 2 s; the
+# rest is for slow machines.
 SILENT_S = 0.5
-ANSWERED_S = 3 * SILENT_S + 3 + 2 + 3
+ANSWERED_S = 3 * SILENT_S + 3 + 2 + 10
 CLAIM_S = 2
 DEADLINE_S = 30
 

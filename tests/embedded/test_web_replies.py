@@ -24,7 +24,7 @@ pytestmark = pytest.mark.embedded
 
 DEADLINE_S = 60
 # Who waits looks into S3 after two seconds, give or take a fifth; the rest is for slow machines.
-LOOKED_S = 2.4 + 5
+LOOKED_S = 2.4 + 10
 REPLIES = "-replies-0"  # of web processes, whose ids begin so for a while
 SEND = frozenset({"SendMessageBatch"})
 

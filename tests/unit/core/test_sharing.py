@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imagefleet_core.sharing import Shared
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 PATIENT_S = 1000.0
 
 

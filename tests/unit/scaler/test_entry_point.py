@@ -11,7 +11,7 @@ from imagefleet_scaler.__main__ import main
 from imagefleet_scripts.emulator import free_port
 from system import wait_for
 
-SOON_S = 30
+SOON_S = 60
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from imagefleet_scaler.providers.process import ProcessProvider, fleet_tag
 from process_workers import PYTHON, ProcessWorkers, of_fleet
 from system import wait_for
 
-SOON_S = 20
+SOON_S = 60
 SCALER = """
 import os, sys
 from imagefleet_scaler.providers.process import ProcessProvider

@@ -16,7 +16,7 @@ from imagefleet_scripts.emulator import Emulator
 from process_workers import ProcessWorkers
 from system import wait_for
 
-SOON_S = 20
+SOON_S = 60
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from imagefleet_scaler.report import Account
 from system import wait_for
 
 TICK_S = 2.0
-SOON_S = 20
+SOON_S = 60
 CAT = Worker("cat", Phase.BUSY, 1_800_000_000.0)
 
 

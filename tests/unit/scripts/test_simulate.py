@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagefleet_scripts.simulate.__main__ import main
@@ -19,7 +19,6 @@ from imagefleet_scripts.simulate.work import VISIBILITY_S, Work
 from imagefleet_scripts.simulate.workloads import Workload, burst, workloads
 
 # On a machine that does other things, too, how long an example takes tells nothing.
-unhurried = settings(deadline=None)
 
 BURSTS = ("burst-10", "burst-50", "burst-100")
 STREAMS = ("poisson", "spikes", "on-off", "heavy-tailed")
@@ -155,7 +154,6 @@ def test_the_same_seed_gives_the_same_outcome() -> None:
     assert run("imagefleet", workload, ROUGH, 7) == run("imagefleet", workload, ROUGH, 7)
 
 
-@unhurried
 @given(
     st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 20)), min_size=1, max_size=40),
     st.lists(st.floats(0, 100), min_size=1, max_size=5),

@@ -11,7 +11,7 @@ from clock import Clock
 from imagefleet_core.errors import Unavailable
 from imagefleet_web.calls import Calls
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 PATIENCE_S = 10.0
 
 

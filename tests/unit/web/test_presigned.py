@@ -206,7 +206,7 @@ def guarded(world: World, tmp_path: Path) -> Iterator[Web]:
     """A web process that knows two keys."""
     path = tmp_path / "keys.txt"
     path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n")
-    web = Web(world, api_keys_file=str(path), max_images_per_minute=60)
+    web = Web(world, api_keys_file=str(path), max_images_per_minute=6)
     yield web
     web.services.close()
 
@@ -229,7 +229,7 @@ def test_a_form_is_for_its_owners_batch(guarded: Web, world: World) -> None:
 
 def test_a_form_costs_what_an_image_does(guarded: Web) -> None:
     headers = {"X-Api-Key": ALICE}
-    ask(guarded, [{}] * 60, headers=headers)
+    ask(guarded, [{}] * 6, headers=headers)
 
     answer = guarded.post(UPLOADS, headers=headers)
 

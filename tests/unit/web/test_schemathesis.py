@@ -37,7 +37,6 @@ BOUNDED = settings(
     max_examples=12,
     derandomize=True,
     database=None,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 CHAINS = settings(BOUNDED, max_examples=15, stateful_step_count=6)

@@ -94,7 +94,7 @@ def test_small_reservations_do_not_starve_a_large_one() -> None:
     assert queue.served == [100, 1, 1, 1]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(51, 200), min_size=1, max_size=6))
 def test_who_comes_first_is_served_first(sizes: list[int]) -> None:
     # given reservations of which no two fit in at once
@@ -111,7 +111,7 @@ def test_who_comes_first_is_served_first(sizes: list[int]) -> None:
     assert budget.used() == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     total=st.integers(0, 100),
     threads=st.integers(1, 8),

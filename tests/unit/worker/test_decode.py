@@ -504,13 +504,13 @@ def decode_or_refuse(data: bytes) -> None:
 BEGINNINGS = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"II*\0", b"MM\0*"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(beginning=st.sampled_from([b"", *BEGINNINGS]), rest=st.binary(max_size=400))
 def test_arbitrary_bytes_are_refused_or_decoded(beginning: bytes, rest: bytes) -> None:
     decode_or_refuse(beginning + rest)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     file=st.sampled_from(small_files()),
     changes=st.lists(

@@ -127,6 +127,5 @@ TestFleet = Fleet.TestCase
 TestFleet.settings = settings(
     max_examples=150,
     stateful_step_count=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
