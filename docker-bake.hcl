@@ -1,6 +1,6 @@
 # All images: docker buildx bake
-# Behind a private index or a proxy with its own CA (pip.conf then says `cert = /run/secrets/ca.crt`):
-#   docker buildx bake --set '*.secrets=id=pip.conf,src=pip.conf' --set '*.secrets=id=ca.crt,src=ca.crt'
+# For both platforms, with attestations, as .github/workflows/images.yml does: docs/images.md
+# Behind a private index or a proxy with its own CA: docs/images.md, too
 
 variable "REGISTRY" {
   default = "" # with its slash, as 123456789012.dkr.ecr.eu-central-1.amazonaws.com/
@@ -11,9 +11,14 @@ variable "VERSION" {
 }
 
 variable "REVISION" {
-  default = "unknown"
+  default = "unknown" # the commit's full id
 }
 
+variable "SOURCE" {
+  default = "" # the address of the repository that it lies in
+}
+
+# Each may carry a digest, as python:3.13-slim-trixie@sha256:…, and then stays what it was.
 variable "PYTHON_IMAGE" {
   default = "python:3.13-slim-trixie"
 }
@@ -31,16 +36,37 @@ variable "TORCH_INDEX" {
   default = ""
 }
 
+# true: with an SBOM and the provenance, which the engine's own builder can't make (see docs/images.md)
+variable "ATTEST" {
+  default = false
+}
+
+# All times in an image are this one, in seconds since 1970; that of the commit makes builds repeatable.
+variable "SOURCE_DATE_EPOCH" {
+  default = null
+}
+
 group "default" {
   targets = ["web", "worker", "scaler", "proxy"]
 }
 
-target "tier" {
+target "image" {
+  context = "."
   args = {
-    PYTHON_IMAGE = PYTHON_IMAGE
-    VERSION      = VERSION
-    REVISION     = REVISION
+    VERSION           = VERSION
+    REVISION          = REVISION
+    SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH
   }
+  labels = {
+    "org.opencontainers.image.source" = SOURCE != "" ? SOURCE : null
+  }
+  attest = ATTEST ? ["type=sbom", "type=provenance,mode=max"] : []
+}
+
+target "tier" {
+  inherits = ["image"]
+  args     = { PYTHON_IMAGE = PYTHON_IMAGE }
+  labels   = { "org.opencontainers.image.base.name" = PYTHON_IMAGE }
 }
 
 target "web" {
@@ -54,9 +80,7 @@ target "worker" {
   dockerfile = "images/worker/Dockerfile"
   target     = WORKER_TARGET
   tags       = ["${REGISTRY}imagefleet-worker:${VERSION}"]
-  args = {
-    TORCH_INDEX = TORCH_INDEX
-  }
+  args       = { TORCH_INDEX = TORCH_INDEX }
 }
 
 target "scaler" {
@@ -66,11 +90,9 @@ target "scaler" {
 }
 
 target "proxy" {
+  inherits   = ["image"]
   dockerfile = "images/proxy/Dockerfile"
   tags       = ["${REGISTRY}imagefleet-proxy:${VERSION}"]
-  args = {
-    NGINX_IMAGE = NGINX_IMAGE
-    VERSION     = VERSION
-    REVISION    = REVISION
-  }
+  args       = { NGINX_IMAGE = NGINX_IMAGE }
+  labels     = { "org.opencontainers.image.base.name" = NGINX_IMAGE }
 }

@@ -20,7 +20,7 @@ use_venv() {
       || fail "pip could not install $lock; its reason stands above"
   done
   # The tiers are used in place, so that a change of source needs no installation.
-  printf '%s\n' "$ROOT"/images/{core,web,worker,scaler} "$ROOT/scripts" \
+  printf '%s\n' "$ROOT"/images/{core,web,worker,scaler,machines} "$ROOT/scripts" \
     >"$("$VENV_PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/imagefleet.pth"
   printf '%s\n' "$wanted" >"$venv/.lock"
 }

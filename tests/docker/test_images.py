@@ -8,6 +8,8 @@ from contextlib import closing
 import docker
 import pytest
 from docker.models.images import Image
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import laptop
 
@@ -15,6 +17,9 @@ pytestmark = pytest.mark.docker
 
 MB = 1_000_000
 TIERS = ("web", "worker", "scaler")
+IN_THE_IMAGE = {"python_version": "3.13", "python_full_version": "3.13.0"}
+OF_THE_BASE = {"pip", "setuptools", "wheel"}
+TRIMMED = {"openvino-telemetry"}
 each_tier = pytest.mark.parametrize("tier", TIERS)
 
 
@@ -69,6 +74,26 @@ def test_an_image_carries_nothing_that_installs_packages(
     look = "import importlib.util as u; print([n for n in ('pip', 'setuptools') if u.find_spec(n)])"
 
     assert _run(engine, images[tier], "-c", look, entrypoint="python").strip() == "[]"
+
+
+@each_tier
+def test_an_image_has_what_its_lock_lists_and_says_so_to_scanners(
+    images: Mapping[str, Image], engine: docker.DockerClient, tier: str
+) -> None:
+    ask = "import importlib.metadata as m; print(*{d.name for d in m.distributions()})"
+    lock = (laptop.ROOT / f"images/{tier}/requirements.txt").read_text()
+
+    told = _run(engine, images[tier], "-c", ask, entrypoint="python").split()
+
+    installed = {canonicalize_name(name) for name in told} - OF_THE_BASE
+    locked = {
+        canonicalize_name(requirement.name)
+        for line in lock.splitlines()
+        if "==" in line
+        for requirement in [Requirement(line.rstrip("\\ "))]
+        if not requirement.marker or requirement.marker.evaluate(IN_THE_IMAGE)
+    }
+    assert installed == locked - TRIMMED
 
 
 def test_a_trimmed_worker_still_classifies(
