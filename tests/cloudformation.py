@@ -19,14 +19,20 @@ NAMES = {
     "AWS::StackName": f"{PREFIX}-fleet",
     "AWS::URLSuffix": "amazonaws.com",
     "Allocation": "eipalloc-0123456789abcdef0",
+    "Balancing": "",
     "BucketSuffix": f"-{ACCOUNT}-{REGION}",
     "ImageTag": "1.2.0",
+    "Listener": "none",
     "LogGroup": PREFIX,
     "Network": "rtb-1|0.0.0.0/0 a b",
     "Prefix": PREFIX,
     "Settings": "IMAGEFLEET_TARGET_S=5|IMAGEFLEET_MAX_WORKERS=7",
     "Subnets": "subnet-1,subnet-2",
+    "ScalerRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/scaler",
+    "Targets": "",
     "Types": "c7i.large,c6i.large",
+    "WebRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/web",
+    "WorkerGpu": "false",
     "WorkerIdleExitSeconds": "600",
 }
 
@@ -57,7 +63,60 @@ def substituted(text: str) -> str:
 @cache
 def fleet() -> Any:
     """Return the template of the machines, read; nobody changes it."""
-    return yaml.load(template.fleet(), _Loader)  # a safe loader of our own
+    return yaml.load(template.readable(), _Loader)  # a safe loader of our own
+
+
+def variant(**given: str) -> dict[str, Any]:
+    """Return the resources that a stack with these parameters has, by their names.
+
+    Conditions are settled; of the functions, those that name resources stay as `fleet` leaves them.
+    """
+    body = fleet()
+    parameters = {name: str(about["Default"]) for name, about in body["Parameters"].items()}
+    settle = _Settled({**parameters, **given}, body["Conditions"])
+    return {
+        name: settle(about)
+        for name, about in body["Resources"].items()
+        if settle.holds(about.get("Condition"))
+    }
+
+
+class _Settled:
+    """Settles what depends on conditions."""
+
+    def __init__(self, parameters: dict[str, str], conditions: dict[str, Any]) -> None:
+        self._parameters = parameters
+        self._conditions = conditions
+
+    def holds(self, condition: Any) -> bool:
+        """Return whether a condition holds, by its name or as a function; None always does."""
+        if condition is None:
+            return True
+        if isinstance(condition, str):
+            return self.holds(self._conditions[condition.strip("<>")])
+        ((name, of),) = condition.items()
+        if name == "Equals":
+            one, other = map(self._value, of)
+            return bool(one == other)
+        held = [self.holds(each) for each in of]
+        return {"And": all(held), "Or": any(held), "Not": not all(held)}[name]
+
+    def _value(self, of: Any) -> Any:
+        """Return a parameter's value where it is named, as `<name>` or as it stands in `NAMES`."""
+        names = {value: name for name, value in NAMES.items() if name in self._parameters}
+        name = names.get(of, of.strip("<>")) if of else of
+        return self._parameters.get(name, of)
+
+    def __call__(self, of: Any) -> Any:
+        if isinstance(of, list):
+            return [each for each in map(self, of) if each != "<AWS::NoValue>"]
+        if not isinstance(of, dict):
+            return of
+        if set(of) == {"If"}:
+            condition, yes, no = of["If"]
+            return self(yes if self.holds(condition.strip("<>")) else no)
+        found = {name: self(each) for name, each in of.items()}
+        return {name: each for name, each in found.items() if each != "<AWS::NoValue>"}
 
 
 def user_data(resource: str) -> str:
@@ -73,6 +132,19 @@ def files(resource: str) -> dict[str, str]:
 
 
 def allowed(role: str) -> list[dict[str, Any]]:
-    """Return the statements of a role's policies."""
-    policies = fleet()["Resources"][role]["Properties"]["Policies"]
+    """Return the statements of a role's policies that permit something."""
+    return [each for each in statements(role) if each["Effect"] == "Allow"]
+
+
+def statements(role: str) -> list[dict[str, Any]]:
+    """Return all statements of a role's policies, also of those that stand by themselves."""
+    resources = fleet()["Resources"]
+    policies = [
+        *resources[role]["Properties"]["Policies"],
+        *(
+            found["Properties"]
+            for found in resources.values()
+            if found["Type"] == "AWS::IAM::Policy" and f"<{role}>" in found["Properties"]["Roles"]
+        ),
+    ]
     return [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,7 +23,11 @@ from imagefleet_web import keys
 from laptop import Laptop
 from system import wait_for
 
-FILES = ("compose/production.yaml", "tests/docker/production.override.yaml")
+FILES = (
+    "compose/production.yaml",
+    "compose/production.roles.yaml",
+    "tests/docker/production.override.yaml",
+)
 ENVIRON = {"AWS_DEFAULT_REGION": "us-east-1", "IMAGEFLEET_ENV_FILE": "production.env.example"}
 READY_S = 60
 TIMEOUT_S = 60
@@ -87,6 +93,7 @@ def running(folder: Path, *, settings: Mapping[str, str]) -> Iterator[WebHost]:
         "IMAGEFLEET_TLS_DIR": str(folder / "tls"),
         "IMAGEFLEET_ACME_DIR": str(folder / "acme"),
         "IMAGEFLEET_SECRETS_DIR": str(folder / "web"),
+        "IMAGEFLEET_CREDENTIALS_DIR": str(write_roles(folder / "roles")),
         "IMAGEFLEET_ENV_FILE": str(write_settings(folder, settings)),
         **settings,
     }
@@ -117,6 +124,27 @@ def write_key(folder: Path) -> str:
     (folder / "keys.txt").write_text(f"{line}\n")
     (folder / "keys.txt").chmod(0o644)
     return key
+
+
+def write_roles(folder: Path) -> Path:
+    """Write credentials for each tier, as the host writes those of their roles; return where."""
+    end = datetime.now(UTC) + timedelta(hours=1)
+    for tier in ("web", "scaler"):
+        place = folder / tier
+        place.mkdir(parents=True)
+        (place / "config").write_text(
+            "[default]\ncredential_process = cat /run/credentials/role.json\n"
+        )
+        role = {
+            "Version": 1,
+            "AccessKeyId": f"insecure-emulator-only-{tier}",
+            "SecretAccessKey": "insecure-emulator-only",
+            "Expiration": end.isoformat(),
+        }
+        (place / "role.json").write_text(json.dumps(role))
+        for file in (folder, place, *place.iterdir()):
+            file.chmod(0o755 if file.is_dir() else 0o644)
+    return folder
 
 
 def write_settings(folder: Path, settings: Mapping[str, str]) -> Path:

@@ -209,6 +209,29 @@ def test_a_container_can_do_little(host: WebHost, tier: str) -> None:
         assert "docker.sock" not in json.dumps(container.attrs["Mounts"])
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_container_has_the_credentials_of_its_own_tier_and_no_others(
+    host: WebHost, tier: str
+) -> None:
+    for container in host.every_container(tier):
+        config = container.attrs["Config"]["Env"]
+        folders = {
+            Path(mount["Source"]).name
+            for mount in container.attrs["Mounts"]
+            if Path(mount["Source"]).parent.name == "roles"
+        }
+        assert folders == ({tier} if tier != "proxy" else set())
+        assert not [each for each in config if each.startswith(("AWS_ACCESS", "AWS_SECRET"))]
+        assert ("AWS_EC2_METADATA_DISABLED=true" in config) == (tier != "proxy")
+
+
+def test_the_web_tier_signs_with_the_credentials_in_its_folder(host: WebHost) -> None:
+    (web, *_) = host.service("web")
+    who = "import boto3; print(boto3.Session().get_credentials().access_key)"
+
+    assert run_in(web, "python", "-c", who).strip() == "insecure-emulator-only-web"
+
+
 def test_only_the_proxy_is_published_and_it_reaches_nobody_but_the_web_tier(host: WebHost) -> None:
     published = {
         container.labels[laptop.SERVICE_LABEL]

@@ -18,7 +18,7 @@ from imagefleet_core.aws import Aws
 from imagefleet_core.keys import FLEET_REPORT
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_scripts.deploy import __main__ as deploy
-from imagefleet_scripts.deploy import destroy, machines, push, status
+from imagefleet_scripts.deploy import destroy, machines, push, status, template
 from imagefleet_scripts.deploy.account import IMAGES
 
 pytestmark = pytest.mark.embedded
@@ -321,6 +321,41 @@ def left(deployment: Deployment) -> Sequence[Any]:
         *ec2.describe_security_groups(Filters=named)["SecurityGroups"],
         *logs.describe_log_groups(logGroupNamePrefix=deployment.prefix)["logGroups"],
     ]
+
+
+def test_a_load_balancer_comes_and_goes_with_its_certificate(
+    new: Callable[[], Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a system behind a load balancer, whose hosts need no certificate
+    monkeypatch.setattr(template, "fleet", without("FromTheBalancer"))
+    deployment = new()
+    for name in ("fullchain.pem", "privkey.pem"):
+        (deployment.secrets / name).unlink()
+    certificate = "arn:aws:acm:us-east-1:000000000000:certificate/12345678"
+    hosts = ("--parameter", f"CertificateArn={certificate}", "--parameter", "WebHostCount=2")
+    deployment.run(deploy, *EMULATED, *hosts)
+    deployment.push("1.0")
+
+    said = deployment.run(deploy, "--image", "1.0", "--secrets", str(deployment.secrets))
+
+    balancer = client("elbv2").describe_load_balancers()["LoadBalancers"][0]
+    assert f"let the name that clients use lead to {balancer['DNSName']}" in said
+    assert parameters(f"{deployment.prefix}-fleet")["BalancerIdleSeconds"] == "360"
+
+    # when the balancer is to go, hosts need a certificate again, and it is gone with the rest
+    alone = ("--parameter", "CertificateArn=", "--parameter", "WebHostCount=1")
+    left, refused = deployment.tried(deploy, *alone)
+    assert left == 2
+    assert "fullchain.pem, privkey.pem" in refused
+    deployment.run(destroy, "--yes")
+    assert client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+
+
+def without(resource: str) -> Callable[[], str]:
+    """Return what makes the template without a resource that MiniStack does not know."""
+    body = json.loads(template.fleet())
+    del body["Resources"][resource]
+    return lambda: json.dumps(body)
 
 
 def test_data_can_outlive_the_machines_and_be_used_by_the_next(

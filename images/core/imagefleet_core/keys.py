@@ -45,12 +45,18 @@ def clean_name(name: str) -> str:
     if _PLAIN.fullmatch(name):
         return name
     name = name.replace("\\", "/").rsplit("/", 1)[-1]
-    name = "".join(char for char in name if unicodedata.category(char)[0] != "C").strip()
+    name = "".join(char for char in name if not _is_control(char)).strip()
     stem, suffix = PurePosixPath(name).stem, PurePosixPath(name).suffix[:16]
     while len((stem + suffix).encode()) > MAX_NAME_BYTES:
         stem = stem[:-1]
     cleaned = stem + suffix
     return "image" if cleaned in {"", ".", ".."} else cleaned
+
+
+def _is_control(char: str) -> bool:
+    """Return whether a character is none to see, or ends a line for some readers (U+2028)."""
+    category = unicodedata.category(char)
+    return category[0] == "C" or category in {"Zl", "Zp"}
 
 
 def safe_name(name: str) -> str:

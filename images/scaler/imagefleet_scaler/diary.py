@@ -14,17 +14,20 @@ class Diary:
     """Remembers what was said last, so that no turn says it again."""
 
     def __init__(self) -> None:
-        self._capped = False
+        self._cap = ""
         self._trouble: str | None = None
         self._would: tuple[int, tuple[str, ...]] | None = None
 
-    def capped(self, reason: str) -> None:
-        """Say what keeps the fleet small when it begins to, and when it no longer does."""
-        if bool(reason) == self._capped:
+    def capped(self, cap: str, reason: str) -> None:
+        """Say what keeps the fleet small when it begins to, and when it no longer does.
+
+        Alarms look for these lines, and for the kind of cap.
+        """
+        if cap == self._cap:
             return
-        self._capped = bool(reason)
-        if reason:
-            log.warning("the fleet can't grow as it should", reason=reason)
+        self._cap = cap
+        if cap:
+            log.warning("the fleet can't grow as it should", cap=cap, reason=reason)
         else:
             log.info("the fleet may grow again")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from imagefleet_core.telemetry import Report, WorkerState
 from imagefleet_scaler.boots import Boots
@@ -18,6 +19,8 @@ _PHASES = {
 }
 # However long it was silent: a worker reports within a few looks.
 LOOKS_BEFORE_LOST = 4
+# By no more is a host's clock ahead of another's, unless it is wrong or somebody lies.
+AHEAD_S = 30.0
 
 
 @dataclass
@@ -128,7 +131,7 @@ class Fleet:
             known.instance = listed[known.instance.id]
             known.going |= known.instance.state is InstanceState.STOPPING
         for report in reports:
-            self._hear(report)
+            self._hear(report, now)
         self._measure()
         # Those that were launched together are given up together.
         deadline_s = self.boots.deadline_s
@@ -146,8 +149,11 @@ class Fleet:
         was_up = not self._began and now - instance.launched_at > self.boots.deadline_s
         return _Known(instance, now, self._began, self._clock, was_up)
 
-    def _hear(self, report: Report) -> None:
+    def _hear(self, report: Report, now: float) -> None:
         known = self._known.get(report.worker)
+        if report.at.timestamp() > now + AHEAD_S:
+            # Else it would outdate all that this worker says until then.
+            report = replace(report, at=datetime.fromtimestamp(now, UTC))
         if known is None or (known.report and report.at <= known.report.at):
             return
         if known.report is None and known.is_new:

@@ -19,6 +19,7 @@ from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.lease import LOOK_S, Lease
 from imagefleet_scaler.policy import Decision, Memory, Observation, Phase, PolicyConfig, decide
 from imagefleet_scaler.providers.base import Instance, Provider
+from imagefleet_scaler.purse import Purse
 from imagefleet_scaler.telemetry import Announced, Ear, News, Telemetry
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class Loop:
 
     Args:
         lease: lets one of several scalers act; without one this scaler always does.
+        purse: knows what the day has cost before, where that matters.
         heartbeat: a file to touch at the end of every turn that went well, if any.
         dry_run: say what would be done, and change nothing: no worker, no message.
         listeners: who is told of each turn that went well.
@@ -52,6 +54,7 @@ class Loop:
         fleet: Fleet,
         config: PolicyConfig,
         lease: Lease | None = None,
+        purse: Purse | None = None,
         heartbeat: Path | None = None,
         dry_run: bool = False,
         listeners: Sequence[Listener] = (),
@@ -63,6 +66,7 @@ class Loop:
         self._fleet = fleet
         self._config = config
         self._lease = lease
+        self._purse = purse
         self._heartbeat = heartbeat
         self._dry_run = dry_run
         self._listeners = listeners
@@ -103,6 +107,8 @@ class Loop:
         """Leave all news to the scaler that acts, and believe nothing that was known before."""
         if self._ear:
             self._ear.pause()
+        if self._purse:
+            self._purse.forget()
         self._rests = False
 
     def _rested_s(self) -> float:
@@ -124,12 +130,16 @@ class Loop:
         """
         began = time.monotonic()
         try:
+            if self._purse:
+                self._memory = self._purse.recall(self._memory)
             observation = self._observe(now)
             decision = decide(observation, self._config, now)
             self._memory = decision.memory
             self._act(observation, decision)
             self._rests = not (observation.workers or observation.backlog or decision.desired)
             self._beat()
+            if self._purse:
+                self._purse.keep(observation, decision)
             for tell in self._listeners:
                 tell(observation, decision)
         except Exception as error:  # noqa: BLE001  # the next turn may well succeed
@@ -193,7 +203,7 @@ class Loop:
         if self._dry_run:
             self._diary.would(decision, facts)
             return
-        self._diary.capped(decision.capped)
+        self._diary.capped(decision.cap, decision.capped)
         if not (decision.launch or decision.retire):
             log.debug("the fleet stays as it is", **facts)
             return

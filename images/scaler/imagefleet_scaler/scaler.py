@@ -19,6 +19,7 @@ from imagefleet_scaler.lease import Lease
 from imagefleet_scaler.loop import Loop
 from imagefleet_scaler.providers.choose import choose_provider
 from imagefleet_scaler.publisher import Publisher, fresh_s
+from imagefleet_scaler.purse import Purse
 from imagefleet_scaler.report import Account
 from imagefleet_scaler.settings import ScalerSettings
 from imagefleet_scaler.telemetry import Telemetry
@@ -73,6 +74,7 @@ class Scaler:
             fleet=fleet,
             config=settings.policy,
             lease=None if dry_run else self._make_lease(),
+            purse=Purse(self._store) if settings.max_usd_per_day and not dry_run else None,
             heartbeat=None if dry_run else settings.heartbeat,
             dry_run=dry_run,
             listeners=listeners,

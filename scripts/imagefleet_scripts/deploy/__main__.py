@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from imagefleet_scripts.deploy import release, template
 from imagefleet_scripts.deploy.account import Account
 from imagefleet_scripts.deploy.changes import Change, known_parameters
 from imagefleet_scripts.deploy.cli import Wrong, pairs, parser, run, say
+from imagefleet_scripts.deploy.settings import idle_s, parsed, read_settings
 from imagefleet_scripts.deploy.stacks import Stack
 
 HELP = """\
@@ -23,13 +23,7 @@ Deploys Imagefleet to AWS, or changes what is there. Doing it twice changes noth
 
 What isn't given stays as it is: so --image alone is an upgrade, and a rollback with an older TAG.
 """
-# What compose's own env file would quote or explain is not for CloudFormation.
-_SETTING = re.compile(r"([A-Z][A-Z0-9_]*)=([^|\x00-\x1f\x7f]*)")
-# A parameter's value; https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-MAX_SETTINGS_BYTES = 4096
 _REPLACED = {"True": "  replaced", "Conditional": "  perhaps replaced"}
-# Said by the stack.
-_STACKS_OWN = {"IMAGEFLEET_REGISTRY", "IMAGEFLEET_TAG", "AWS_DEFAULT_REGION", "IMAGEFLEET_PREFIX"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,8 +44,9 @@ def deploy(account: Account, options: argparse.Namespace) -> None:
     if options.image:
         release.require_images(account, options.image)
     if tag:
-        line = given[fleet].get("Settings", fleet.parameters().get("Settings", ""))
-        release.require_secrets(account, _parsed(line), secrets)
+        balanced = bool(_value(fleet, given, "CertificateArn"))
+        settings = parsed(_value(fleet, given, "Settings"))
+        release.require_secrets(account, settings, secrets, balanced=balanced)
     if options.plan:
         for stack, body in bodies.items():
             _show(stack.name, stack.plan(body, given[stack]))
@@ -85,35 +80,15 @@ def _given(
         given[fleet]["ImageTag"] = options.image
     if options.settings:
         given[fleet]["Settings"] = read_settings(options.settings)
+    if _value(fleet, given, "CertificateArn") and "BalancerIdleSeconds" not in asked:
+        settings = parsed(_value(fleet, given, "Settings"))
+        given[fleet]["BalancerIdleSeconds"] = str(idle_s(settings))
     return given
 
 
-def read_settings(file: Path) -> str:
-    """Return the lines of an env file in one, with | between; raises `Wrong`."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        raise Wrong(f"--settings {file}: {error}") from error
-    settings = {}
-    for number, line in enumerate(map(str.strip, lines), 1):
-        if not line or line.startswith("#"):
-            continue
-        match = _SETTING.fullmatch(line)
-        if not match or not line.isascii():
-            raise Wrong(f"{file}:{number}: expected NAME=value, without | or quotes, in ASCII")
-        settings[match[1]] = match[2]
-    text = "|".join(
-        f"{name}={value}"
-        for name, value in settings.items()
-        if name not in _STACKS_OWN and not name.endswith("_BUCKET_NAME")
-    )
-    if len(text) > MAX_SETTINGS_BYTES:
-        raise Wrong(f"--settings {file}: more than {MAX_SETTINGS_BYTES:,} bytes of settings")
-    return text
-
-
-def _parsed(line: str) -> dict[str, str]:
-    return dict(_SETTING.findall(line))
+def _value(stack: Stack, given: Mapping[Stack, Mapping[str, str]], name: str) -> str:
+    """Return what a parameter is about to be, empty if neither given nor known to the stack."""
+    return given[stack].get(name, stack.parameters().get(name, ""))
 
 
 def _show(name: str, changes: Sequence[Change]) -> None:
@@ -133,7 +108,7 @@ def _tell(account: Account, fleet: Stack, tag: str) -> None:
     if not tag:
         say("next: ./scripts/push-images, then ./scripts/deploy --image TAG --secrets DIR")
     else:
-        if address := outputs.get("Address"):
+        if address := outputs.get("Balancer") or outputs.get("Address"):
             say(f"let the name that clients use lead to {address}")
         other = "" if account.prefix == "imagefleet" else f" --prefix {account.prefix}"
         say(f"next: ./scripts/status{other}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -104,8 +105,11 @@ def _changes(api: CloudFormationClient, change_set: str) -> Iterator[Change]:
 @cache
 def known_parameters(body: str) -> Mapping[str, object]:
     """Return the parameters that a template has, each with its default, None for none."""
-    section = _SECTION.search(body)
-    found = yaml.safe_load(section[0])["Parameters"] if section else {}
+    if body.startswith("{"):
+        found = json.loads(body).get("Parameters", {})
+    else:
+        section = _SECTION.search(body)
+        found = yaml.safe_load(section[0])["Parameters"] if section else {}
     return {name: about.get("Default") for name, about in found.items()}
 
 

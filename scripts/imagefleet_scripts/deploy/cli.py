@@ -11,16 +11,19 @@ from collections.abc import Callable, Sequence
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
     TokenRetrievalError,
 )
 
 from imagefleet_core.aws import error_code, explain
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.settings import Settings, SettingsError, load
+from imagefleet_core.stack import StackError
 from imagefleet_scripts.deploy.account import Account, WrongAccount, open_account
 
 DONE, FAILED, USAGE, ACCOUNT, FORBIDDEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -35,10 +38,12 @@ exit status:
 """
 
 _NOBODY = (
+    CredentialRetrievalError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
     TokenRetrievalError,
 )
 _UNKNOWN = {
@@ -46,6 +51,7 @@ _UNKNOWN = {
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidClientTokenId",
+    "RequestExpired",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
@@ -55,6 +61,8 @@ _FORBIDDEN = {
     "AuthorizationError",
     "UnauthorizedOperation",
 }
+# CloudFormation does in our name what a template says, and tells what a service answered.
+_REFUSED_INSIDE = re.compile(r"not authorized to perform|AccessDenied|UnauthorizedOperation")
 # EC2 says why in a form that only a further call decodes.
 _ENCODED = re.compile(r"\s*Encoded authorization failure message:.*", re.DOTALL)
 
@@ -121,6 +129,8 @@ def _told(error: Exception) -> tuple[str, int]:
         )
     if isinstance(error, Wrong | SettingsError):
         return str(error), USAGE
+    if isinstance(error, StackError) and _REFUSED_INSIDE.search(str(error)):
+        return f"the credentials do not permit all that is needed: {error}", FORBIDDEN
     if isinstance(error, ImagefleetError) and isinstance(cause, ClientError | BotoCoreError):
         return str(error), _told(cause)[1]
     if isinstance(error, BotoCoreError | ClientError):

@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 from imagefleet_core.aws import error_code
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.sqs import SqsQueues
+from imagefleet_scripts.bake_ami import images
+from imagefleet_scripts.bake_ami.machine import BAKE_TAG
 from imagefleet_scripts.deploy import machines
 from imagefleet_scripts.deploy.account import Account
 from imagefleet_scripts.deploy.cli import Wrong, parser, run, say
@@ -19,8 +21,9 @@ from imagefleet_scripts.deploy.stacks import Stack
 
 HELP = """\
 Takes Imagefleet away from AWS: the web host, then all instances that the scaler launched, network,
-roles, image repositories, logs, alarms, keys and certificates; then queues and buckets with all
-images and results, unless --keep-data. It asks before. Broken off, do it again.
+roles, image repositories, machine images that were baked, logs, alarms, keys and certificates; then
+queues and buckets with all images and results, unless --keep-data. It asks before. Broken off, do
+it again.
 """
 _NO_BUCKET = {"NoSuchBucket", "404"}
 _AT_ONCE = 10  # of SSM parameters
@@ -46,7 +49,9 @@ def destroy(account: Account, options: argparse.Namespace) -> None:
     machines.end_all(account.ec2, machines.HOST_TAG, account.prefix, say)
     say("the workers")
     machines.end_all(account.ec2, machines.WORKER_TAG, account.prefix, say)
+    machines.end_all(account.ec2, BAKE_TAG, account.prefix, say)
     fleet.delete()
+    images.remove_all(account.ec2, account.prefix, say)
     queues = SqsQueues(account.aws.sqs(connections=1))
     for name in queues.names(f"{account.prefix}-replies-"):
         queues.remove(name)

@@ -41,21 +41,29 @@ def has_image(account: Account, image: str, tag: str) -> bool:
     return bool(answer["imageDetails"])
 
 
-def require_secrets(account: Account, settings: Mapping[str, str], coming: Collection[str]) -> None:
+def require_secrets(
+    account: Account,
+    settings: Mapping[str, str],
+    coming: Collection[str],
+    *,
+    balanced: bool = False,
+) -> None:
     """Return if the web host will find its keys and certificate; raises `Wrong` naming others.
 
     Args:
         coming: names of those that are about to be put there.
+        balanced: whether the stack's own load balancer has the certificate.
     """
     wanted = {KEYS}
-    if settings.get("IMAGEFLEET_TLS", "true").lower() not in {"false", "0"}:
+    plain = settings.get("IMAGEFLEET_TLS", "true").lower() in {"false", "0"}
+    if not (balanced or plain):
         wanted |= set(CERTIFICATE)
     missing = wanted - set(coming) - set(stored_secrets(account))
     if missing:
         raise Wrong(
             f"the web host needs {', '.join(sorted(missing))}: put them into a folder and give it "
-            "with --secrets (keys.txt: ./scripts/new-key; without a certificate only "
-            "IMAGEFLEET_TLS=false behind a load balancer)"
+            "with --secrets (keys.txt: ./scripts/new-key; without a certificate here only with "
+            "CertificateArn, or with IMAGEFLEET_TLS=false behind a load balancer of your own)"
         )
 
 

@@ -26,6 +26,12 @@ TIMEOUT_S = 2700.0
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
 # Its creation was taken back; such a stack takes no update, and nothing is in it.
 _UNBORN = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
+# What helps a stack that is stuck.
+_REPAIR = {
+    "UPDATE_ROLLBACK_FAILED": "go on with `aws cloudformation continue-update-rollback` once the "
+    "reason that its events tell is gone",
+    "DELETE_FAILED": "its events tell what can't be deleted; then do ./scripts/destroy again",
+}
 # A name alone: of a plan, or of what is gone.
 _NO_STACK = {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
 
@@ -131,9 +137,14 @@ class Stack:
         """Return the stack once nothing runs on it, or None if there is no such stack."""
         seen: list[StackTypeDef | None] = []
 
+        said: list[str] = []
+
         def still() -> tuple[bool, str]:
             seen[:] = [self.describe()]
             status = seen[0]["StackStatus"] if seen[0] else ""
+            if status.endswith("_IN_PROGRESS") and status not in said:
+                said.append(status)
+                self._say(f"{self.name}: {status}, begun by somebody else; waiting for its end")
             return not status.endswith("_IN_PROGRESS"), status
 
         self._wait(still)
@@ -144,8 +155,8 @@ class Stack:
     ) -> ChangeSet:
         if before and before["StackStatus"] not in UPDATABLE:
             raise StackError(
-                f"{self.name}: is {before['StackStatus']}, which takes no update; repair or delete "
-                "the stack in CloudFormation first"
+                f"{self.name}: is {before['StackStatus']}, which takes no update; "
+                + _REPAIR.get(before["StackStatus"], "delete the stack in CloudFormation first")
             )
         return propose(self._api, self.name, body, given, before, self._wait)
 

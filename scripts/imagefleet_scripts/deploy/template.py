@@ -12,11 +12,14 @@ import re
 from pathlib import Path
 
 from imagefleet_core.errors import ImagefleetError
+from imagefleet_scripts.deploy import compact
 
 ROOT = Path(__file__).parents[3]
 DATA, FLEET = ROOT / "infra/data.yaml", ROOT / "infra/fleet.yaml"
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html
 MAX_USER_DATA_BYTES = 16_384
+# Of that, for settings, and for names that are filled in, which may be longer than their places.
+MAX_SETTINGS_BYTES, NAMES_BYTES = 3072, 1024
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MAX_TEMPLATE_BYTES = 51_200
 
@@ -24,8 +27,6 @@ _TEXT = re.compile(r'"@([\w./-]+)"')
 _LINES = re.compile(r"^( *)@([\w./-]+)$", re.MULTILINE)
 # Comments are for who reads the file, and user data has 16 KB. `#cloud-config` and `#!` are none.
 _COMMENT = re.compile(r"^\s*#( .*)?\n|^\s*\n", re.MULTILINE)
-# A type that only this repository's readers and linters want.
-_METADATA = re.compile(r"^Metadata:\n(?:[ ].*\n|\n)+", re.MULTILINE)
 
 
 def data() -> str:
@@ -39,18 +40,23 @@ def fleet() -> str:
     Raises:
         ImagefleetError: user data or the template are larger than AWS takes.
     """
-    text = _METADATA.sub("", _COMMENT.sub("", FLEET.read_text(encoding="utf-8")))
-    body = _TEXT.sub(lambda found: json.dumps(user_data(found[1])), text)
+    body = compact.as_json(readable())
     if len(body.encode()) > MAX_TEMPLATE_BYTES:
         raise ImagefleetError(f"infra/fleet.yaml: more than {MAX_TEMPLATE_BYTES:,} bytes in all")
     return body
+
+
+def readable() -> str:
+    """Return the template of the machines as `fleet` does, but as YAML, and of any size."""
+    text = _COMMENT.sub("", FLEET.read_text(encoding="utf-8"))
+    return _TEXT.sub(lambda found: json.dumps(user_data(found[1])), text)
 
 
 def user_data(path: str) -> str:
     """Return a file of user data, with the files that it quotes; raises `ImagefleetError`."""
     text = _COMMENT.sub("", (ROOT / path).read_text(encoding="utf-8"))
     text = _LINES.sub(lambda found: _quoted(found[2], found[1]), text)
-    if len(text.encode()) > MAX_USER_DATA_BYTES - 2048:  # names that are filled in may be longer
+    if len(text.encode()) > MAX_USER_DATA_BYTES - MAX_SETTINGS_BYTES - NAMES_BYTES:
         raise ImagefleetError(f"{path}: more user data than EC2 takes, {MAX_USER_DATA_BYTES:,}")
     return text
 

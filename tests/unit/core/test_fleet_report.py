@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagefleet_core import fields
 from imagefleet_core.errors import DecodeError
 from imagefleet_core.fleet import (
     CostReport,
@@ -39,7 +40,7 @@ moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(  # noqa:
     lambda each: each.replace(microsecond=each.microsecond // 1000 * 1000, tzinfo=UTC)
 )
 texts = st.text(max_size=20)
-counts = st.integers(0)
+counts = st.integers(0, fields.MOST)
 figures = st.floats(0, 1e9)
 maybe = st.none() | figures
 

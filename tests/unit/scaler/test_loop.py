@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from imagefleet_scaler.lease import Lease
 from imagefleet_scaler.loop import REST_TICK_S, Loop
 from imagefleet_scaler.policy import Decision, Observation, PolicyConfig
 from imagefleet_scaler.providers.base import InstanceState
+from imagefleet_scaler.purse import Purse
 from imagefleet_scaler.telemetry import Telemetry
 from system import wait_for
 
@@ -38,15 +40,23 @@ class System:
         self.listeners: list[Callable[[Observation, Decision], object]] = []
         self.loop = self.scaler()
 
-    def scaler(self, *, dry_run: bool = False, lease: Lease | None = None) -> Loop:
+    def scaler(
+        self,
+        *,
+        dry_run: bool = False,
+        lease: Lease | None = None,
+        purse: Purse | None = None,
+        config: PolicyConfig = CONFIG,
+    ) -> Loop:
         """A scaler that was just started."""
         return Loop(
             requests=self.requests,
             telemetry=Telemetry(self.telemetry),
             provider=self.provider,
             fleet=Fleet(boots=Boots(120), lost_after_s=60),
-            config=CONFIG,
+            config=config,
             lease=lease,
+            purse=purse,
             heartbeat=None if dry_run else self.heartbeat,
             dry_run=dry_run,
             listeners=self.listeners,
@@ -480,6 +490,25 @@ def test_launches_that_come_to_nothing_are_not_repeated_at_every_turn(system: Sy
     assert len(launched) < 15
 
 
+def test_a_scaler_that_begins_goes_on_with_the_days_money(system: System) -> None:
+    # given a scaler that spent the day's money
+    store = MemoryStore()
+    config = replace(CONFIG, worker_usd_per_hour=1000.0, max_usd_per_day=100.0)
+    system.loop = system.scaler(purse=Purse(store), config=config)
+    system.requests.send(["image"] * 1000)
+    system.turns()
+    assert system.workers()
+    system.turns(100)
+    assert not system.workers()
+
+    # when another one begins
+    system.loop = system.scaler(purse=Purse(store), config=config)
+    system.turns(5)
+
+    # then it launches nobody
+    assert not system.workers()
+
+
 def test_a_cap_is_said_when_it_begins_to_bind_and_when_it_ends(
     system: System, logged: list[EventDict]
 ) -> None:
@@ -494,3 +523,4 @@ def test_a_cap_is_said_when_it_begins_to_bind_and_when_it_ends(
         "the fleet may grow again",
     ]
     assert told[0]["reason"] == "at most 5 are allowed"
+    assert told[0]["cap"] == "workers"

@@ -12,20 +12,22 @@ from typing import Any, cast
 import boto3
 import pytest
 from botocore.client import BaseClient
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, UnauthorizedSSOTokenError
 from moto import mock_aws
 
 from clock import Clock
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.stack import StackError
+from imagefleet_scripts.bake_ami import __main__ as bake_ami
 from imagefleet_scripts.deploy import __main__ as deploy
 from imagefleet_scripts.deploy import destroy, machines, push, status
 from imagefleet_scripts.deploy.cli import Wrong
+from imagefleet_scripts.deploy.settings import read_settings
 from imagefleet_scripts.deploy.stacks import Stack
 
 ACCOUNT = "123456789012"  # moto's
-COMMANDS = [deploy.main, push.main, status.main, destroy.main]
-NAMES = ["deploy", "push-images", "status", "destroy"]
+COMMANDS = [deploy.main, push.main, status.main, destroy.main, bake_ami.main]
+NAMES = ["deploy", "push-images", "status", "destroy", "bake-ami"]
 
 
 @pytest.fixture
@@ -140,6 +142,51 @@ def test_a_call_that_is_not_permitted_is_named(
     assert "xxx" not in said
 
 
+def test_what_cloudformation_may_not_do_in_our_name_is_told_with_its_action(
+    account: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "WorkerRole: User: someone is not authorized to perform: iam:CreateRole"
+
+    def refused(_stack: Stack, _body: str, _given: object) -> None:
+        raise StackError(f"imagefleet-fleet: ROLLBACK_COMPLETE: {reason}")
+
+    monkeypatch.setattr(Stack, "apply", refused)
+
+    left, said = failure(capsys, deploy.main)
+
+    assert left == 4
+    assert "iam:CreateRole" in said
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "ExpiredTokenException", "RequestExpired"])
+def test_credentials_that_expire_in_the_middle_are_said_to(
+    code: str,
+    account: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    refuse(monkeypatch, "DescribeStacks", code)
+
+    left, said = failure(capsys, deploy.main)
+
+    assert left == 3
+    assert "expired: log in again" in said
+
+
+def test_a_login_that_is_over_is_said_to_be(
+    nowhere: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def over(_self: object, _operation: str, _asked: object) -> None:
+        raise UnauthorizedSSOTokenError
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", over)
+
+    left, said = failure(capsys, deploy.main)
+
+    assert left == 3
+    assert "SSO session" in said
+
+
 # --- what is asked for ----------------------------------------------------------------------------
 
 
@@ -238,7 +285,7 @@ def test_help_tells_the_exit_statuses(
 def test_settings_are_read_from_an_env_file(text: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "env").write_text(text)
 
-    assert deploy.read_settings(tmp_path / "env") == expected
+    assert read_settings(tmp_path / "env") == expected
 
 
 @pytest.mark.parametrize(
@@ -249,8 +296,8 @@ def test_settings_that_no_stack_takes_are_refused_where_they_stand(
 ) -> None:
     (tmp_path / "env").write_text(f"B=1\n{text}\n")
 
-    with pytest.raises(Wrong, match=r"env(:2: expected NAME=value|: more than 4,096 bytes)"):
-        deploy.read_settings(tmp_path / "env")
+    with pytest.raises(Wrong, match=r"env(:2: expected NAME=value|: more than 3,072 bytes)"):
+        read_settings(tmp_path / "env")
 
 
 def test_the_settings_of_the_example_are_taken(tmp_path: Path) -> None:
@@ -261,7 +308,52 @@ def test_the_settings_of_the_example_are_taken(tmp_path: Path) -> None:
     ]
     (tmp_path / "env").write_text("\n".join(shown))
 
-    assert "IMAGEFLEET_TARGET_S=10" in deploy.read_settings(tmp_path / "env").split("|")
+    assert "IMAGEFLEET_TARGET_S=10" in read_settings(tmp_path / "env").split("|")
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [("", "360"), ("IMAGEFLEET_MAX_WAIT_S=600", "660"), ("IMAGEFLEET_MAX_WAIT_S=2.5", "63")],
+    ids=["usual", "longer", "no whole number"],
+)
+def test_a_load_balancer_is_more_patient_than_the_longest_wait(
+    settings: str,
+    idle: str,
+    account: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "env").write_text(settings)
+    given: list[dict[str, str]] = []
+
+    def plan(_stack: Stack, _body: str, asked: dict[str, str]) -> list[Any]:
+        given.append(asked)
+        return []
+
+    monkeypatch.setattr(Stack, "plan", plan)
+    certificate = "CertificateArn=arn:aws:acm:eu-central-1:123456789012:certificate/1"
+
+    options = ["--plan", "--settings", str(tmp_path / "env"), "--parameter"]
+    assert deploy.main([*options, certificate]) == 0
+    assert deploy.main([*options, "LogDays=7"]) == 0
+
+    assert given[1]["BalancerIdleSeconds"] == idle
+    assert "BalancerIdleSeconds" not in given[3]
+
+
+@pytest.mark.parametrize("wait", ["3600", "long", "1e999"])
+def test_a_wait_that_no_load_balancer_bears_is_refused(
+    wait: str, account: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "env").write_text(f"IMAGEFLEET_MAX_WAIT_S={wait}")
+    certificate = "CertificateArn=arn:aws:acm:eu-central-1:123456789012:certificate/1"
+
+    left, said = failure(
+        capsys, deploy.main, "--settings", str(tmp_path / "env"), "--parameter", certificate
+    )
+
+    assert left == 2
+    assert f"IMAGEFLEET_MAX_WAIT_S={wait}: behind a load balancer expected 0 to 3,540" in said
 
 
 # --- following a stack ----------------------------------------------------------------------------
@@ -413,6 +505,26 @@ def test_what_failed_first_is_told_and_not_what_was_cancelled_for_it() -> None:
         stack_of(fake).apply(BODY, {})
 
 
+def test_an_operation_that_somebody_else_began_is_awaited_and_told_once() -> None:
+    said: list[str] = []
+    fake = FakeCloudFormation("UPDATE_IN_PROGRESS", changes="no changes")
+    looks, describe = itertools.count(), fake.describe_stacks
+
+    def describe_stacks(**asked: Any) -> Any:
+        if next(looks) == 3:
+            fake.status = "UPDATE_COMPLETE"
+        return describe(**asked)
+
+    fake.describe_stacks = describe_stacks  # type: ignore[method-assign]
+
+    stack_of(fake, said).apply(BODY, {})
+
+    assert said == [
+        "data: UPDATE_IN_PROGRESS, begun by somebody else; waiting for its end",
+        "data: nothing to change",
+    ]
+
+
 def test_an_operation_that_never_ends_is_given_up_with_a_word() -> None:
     fake = FakeCloudFormation(steps=[[BEGUN]])
 
@@ -455,10 +567,19 @@ def test_a_stack_whose_creation_failed_is_made_anew() -> None:
     assert fake.sent["ChangeSetType"] == "CREATE"
 
 
-def test_a_stack_that_needs_repair_is_left_alone() -> None:
-    fake = FakeCloudFormation("UPDATE_ROLLBACK_FAILED")
+@pytest.mark.parametrize(
+    ("status", "helps"),
+    [
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
+        ("DELETE_FAILED", "scripts/destroy again"),
+    ],
+)
+def test_a_stack_that_needs_repair_is_left_alone_and_what_helps_is_said(
+    status: str, helps: str
+) -> None:
+    fake = FakeCloudFormation(status)
 
-    with pytest.raises(StackError, match="UPDATE_ROLLBACK_FAILED, which takes no update"):
+    with pytest.raises(StackError, match=f"{status}, which takes no update; .*{helps}"):
         stack_of(fake).apply(BODY, {})
 
     assert fake.done == []

@@ -1,13 +1,11 @@
-"""What infra/fleet.yaml makes, and what its machines do with their user data."""
+"""What infra/fleet.yaml makes."""
 
 from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import shutil
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,12 +17,15 @@ import pytest
 import yaml
 
 import cloudformation
+from imagefleet_scaler.policy import PolicyConfig, bounds
+from imagefleet_scaler.policy.memory import Memory
 from imagefleet_scripts.deploy import template
 
 ROOT = Path(__file__).parents[3]
 TEMPLATES = ["WorkerTemplate", "WebHostTemplate"]
 # Actions that AWS can't limit to a resource.
 BOUNDLESS = {
+    "elasticloadbalancing:DescribeTargetHealth",
     "ec2:DescribeInstances",
     "ec2:DescribeLaunchTemplates",
     "ecr:GetAuthorizationToken",
@@ -34,7 +35,9 @@ SCRIPTS = [
     ("WorkerTemplate", "/usr/local/sbin/imagefleet-worker"),
     ("WebHostTemplate", "/usr/local/sbin/imagefleet-up"),
     ("WebHostTemplate", "/usr/local/sbin/imagefleet-secrets"),
+    ("WebHostTemplate", "/usr/local/sbin/imagefleet-credentials"),
 ]
+ROLES = ["WorkerRole", "WebHostRole", "WebRole", "ScalerRole"]
 
 
 def resources(kind: str) -> Iterator[tuple[str, Any]]:
@@ -53,14 +56,30 @@ def launch_data(name: str) -> Any:
 def test_the_template_with_all_that_is_put_into_it_is_clean_and_small_enough(
     tmp_path: Path,
 ) -> None:
-    file = tmp_path / "fleet.yaml"
+    file = tmp_path / "fleet.json"
     file.write_text(template.fleet())
 
+    # The default of SubnetIds is none, where our own subnets are used.
     lint = Path(sys.executable).with_name("cfn-lint")
-    done = subprocess.run([lint, file], capture_output=True, text=True, check=False)
+    command = [str(lint), "--ignore-checks", "W1033", "--", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (0, "")
     assert file.stat().st_size <= 51_200
+
+
+def test_what_is_sent_means_the_same_as_what_is_written() -> None:
+    sent, written = json.loads(template.fleet()), cloudformation.fleet()
+
+    assert sent["Resources"].keys() == written["Resources"].keys()
+    assert sent["Conditions"].keys() == written["Conditions"].keys()
+    for name, about in sent["Parameters"].items():
+        said = written["Parameters"][name]
+        assert about == {key: said[key] for key in said if key != "Description"}
+    assert sent["Resources"]["WebGroup"]["Properties"]["VpcId"] == {
+        "Fn::If": ["OwnNetwork", {"Ref": "Vpc"}, {"Ref": "VpcId"}]
+    }
+    assert sent["Resources"]["WorkerProfile"]["Properties"] == {"Roles": [{"Ref": "WorkerRole"}]}
 
 
 def test_every_parameter_is_explained_and_has_a_default() -> None:
@@ -73,12 +92,11 @@ def test_every_parameter_is_explained_and_has_a_default() -> None:
 def test_machines_ask_for_a_token_before_they_tell_their_role(name: str) -> None:
     options = launch_data(name)["MetadataOptions"]
 
-    # Workers are on the host's network; the web host's containers are a hop farther away.
-    hops = {"WorkerTemplate": 1, "WebHostTemplate": 2}[name]
+    # Containers on a bridge are a hop farther away, and so get no answer.
     assert options == {
         "HttpTokens": "required",
         "HttpEndpoint": "enabled",
-        "HttpPutResponseHopLimit": hops,
+        "HttpPutResponseHopLimit": 1,
     }
 
 
@@ -98,16 +116,7 @@ def test_no_machine_of_the_stack_itself_counts_as_a_worker() -> None:
     assert "imagefleet:fleet" not in json.dumps(list(resources("AWS::EC2::LaunchTemplate")))
 
 
-def test_only_http_and_https_come_in_and_only_to_the_web_host() -> None:
-    groups = dict(resources("AWS::EC2::SecurityGroup"))
-
-    assert [rule["FromPort"] for rule in groups["WebGroup"]["SecurityGroupIngress"]] == [80, 443]
-    assert [rule["ToPort"] for rule in groups["WebGroup"]["SecurityGroupIngress"]] == [80, 443]
-    assert "SecurityGroupIngress" not in groups["WorkerGroup"]
-    assert not list(resources("AWS::EC2::SecurityGroupIngress"))
-
-
-@pytest.mark.parametrize("role", ["WorkerRole", "WebHostRole"])
+@pytest.mark.parametrize("role", ROLES)
 def test_no_role_has_an_action_by_wildcard_or_a_resource_it_could_be_limited_to(role: str) -> None:
     for statement in cloudformation.allowed(role):
         actions = statement["Action"]
@@ -121,7 +130,7 @@ def test_the_scaler_launches_and_ends_only_what_carries_the_fleets_tag() -> None
     mine = {"StringEquals": {"aws:RequestTag/imagefleet:fleet": cloudformation.PREFIX}}
     there = {"StringEquals": {"aws:ResourceTag/imagefleet:fleet": cloudformation.PREFIX}}
 
-    for statement in cloudformation.allowed("WebHostRole"):
+    for statement in cloudformation.allowed("ScalerRole"):
         actions, resource = statement["Action"], json.dumps(statement["Resource"])
         if "ec2:RunInstances" in actions and ":instance/*" in resource:
             assert statement["Condition"] == mine
@@ -131,16 +140,40 @@ def test_the_scaler_launches_and_ends_only_what_carries_the_fleets_tag() -> None
             assert statement["Resource"] == {"GetAtt": "WorkerRole.Arn"} or "*" not in resource
 
 
-def test_the_web_hosts_role_permits_the_calls_to_ec2_that_are_made_and_no_others() -> None:
-    granted: set[str] = set()
-    for statement in cloudformation.allowed("WebHostRole"):
-        actions = statement["Action"]
-        granted |= {actions} if isinstance(actions, str) else set(actions)
-
-    ec2 = {action.removeprefix("ec2:") for action in granted if action.startswith("ec2:")}
-    assert ec2 == OF_THE_SCALER | OF_THE_HOST
+def test_each_role_permits_the_calls_to_ec2_that_are_made_and_no_others() -> None:
     within_others = {"CreateTags"}  # the calls that launch tag, too
     assert called_of_ec2() | within_others == OF_THE_SCALER
+    assert granted("ScalerRole", "ec2:") == OF_THE_SCALER
+    assert granted("WebHostRole", "ec2:") == OF_THE_HOST
+    assert granted("WebRole", "ec2:") == granted("WorkerRole", "ec2:") == set()
+
+
+def test_only_the_host_takes_the_tiers_roles_and_only_the_scaler_hands_one_on() -> None:
+    taken = {each: set(resources_of(each, "sts:AssumeRole")) for each in ROLES}
+    assert taken.pop("WebHostRole") == {
+        cloudformation.NAMES[f"{tier}Role.Arn"] for tier in ("Web", "Scaler")
+    }
+    assert not any(taken.values())
+    assert {each for each in ROLES if granted(each, "iam:")} == {"ScalerRole"}
+    for role in ("WebRole", "ScalerRole"):
+        (trust,) = dict(resources("AWS::IAM::Role"))[role]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"AWS": "<WebHostRole.Arn>"}
+
+
+def granted(role: str, service: str) -> set[str]:
+    """Return the actions on a service that a role has."""
+    found: set[str] = set()
+    for statement in cloudformation.allowed(role):
+        actions = statement["Action"]
+        found |= {actions} if isinstance(actions, str) else set(actions)
+    return {each.removeprefix(service) for each in found if each.startswith(service)}
+
+
+def resources_of(role: str, action: str) -> Iterator[str]:
+    """Yield the resources on which a role has an action."""
+    for statement in cloudformation.allowed(role):
+        if action in statement["Action"]:
+            yield from statement["Resource"]
 
 
 OF_THE_HOST = {"AssociateAddress"}
@@ -176,9 +209,22 @@ def test_alarms_look_at_lines_that_the_scaler_logs() -> None:
         file.read_text() for file in (ROOT / "images/scaler/imagefleet_scaler").rglob("*.py")
     )
     for _, about in resources("AWS::Logs::MetricFilter"):
-        event = re.search(r'"(.*)"', about["FilterPattern"])
+        event = re.search(r'\$\.event = "(.*?)"', about["FilterPattern"])
         assert event
         assert f'"{event[1]}"' in source
+
+
+def test_money_and_other_caps_are_alarms_of_their_own() -> None:
+    patterns = {
+        about["MetricTransformations"][0]["MetricName"]: about["FilterPattern"]
+        for _, about in resources("AWS::Logs::MetricFilter")
+    }
+    price = PolicyConfig(worker_usd_per_hour=1, max_usd_per_hour=1)
+    money = bounds.limit(Memory(), price).cap
+
+    assert patterns["MoneyCap"].endswith(f'$.cap = "{money}" }}')
+    assert patterns["FleetCapped"].endswith(f'$.cap != "{money}" }}')
+    assert bounds.limit(Memory(), PolicyConfig()).cap != money
 
 
 def test_every_alarm_is_about_a_name_of_this_system() -> None:
@@ -197,7 +243,7 @@ def test_user_data_is_a_cloud_config_that_ec2_takes(name: str) -> None:
     config = yaml.safe_load(text)
 
     assert text.startswith("#cloud-config\n")
-    assert len(text.encode()) < 16_384
+    assert len(text.encode()) + template.MAX_SETTINGS_BYTES < 16_384
     # https://cloudinit.readthedocs.io/en/latest/reference/modules.html
     assert set(config) == {"write_files", "runcmd"}
     for file in config["write_files"]:
@@ -224,7 +270,7 @@ def test_no_secret_lies_in_user_data(name: str) -> None:
 def test_the_web_host_gets_the_compose_files_of_the_repository() -> None:
     files = cloudformation.files("WebHostTemplate")
 
-    for name in ("production.yaml", "production.awslogs.yaml"):
+    for name in ("production.yaml", "production.awslogs.yaml", "production.roles.yaml"):
         ours = (ROOT / "compose" / name).read_text()
         assert composed(files[f"/opt/imagefleet/{name}"]) == composed(ours)
 
@@ -249,210 +295,3 @@ def test_scripts_in_user_data_are_good_shell(name: str, path: str, tmp_path: Pat
     done = subprocess.run([*checker, str(file)], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-
-
-# --- what the machines do -------------------------------------------------------------------------
-
-
-class Machine:
-    """A folder that stands in for a machine's root, and programs that note how they are called."""
-
-    def __init__(self, root: Path, template_name: str) -> None:
-        self.root = root
-        self.bin = root / "bin"
-        self.bin.mkdir()
-        self.calls = root / "calls"
-        self.calls.touch()
-        for path, content in cloudformation.files(template_name).items():
-            self.write(path, self.inside(content))
-        self.write("/var/lib/cloud/data/instance-id", "i-0123456789abcdef0\n")
-        (root / "run").mkdir(exist_ok=True)
-        for name in ("docker", "aws", "systemctl", "sleep", "chown"):
-            self.program(name, "")
-
-    def inside(self, text: str) -> str:
-        return re.sub(r"(?<![\w.$])/(etc|run|var|opt|usr/local)/", rf"{self.root}/\1/", text)
-
-    def write(self, path: str, content: str) -> None:
-        file = self.root / path.lstrip("/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-
-    def read(self, path: str) -> str:
-        return (self.root / path.lstrip("/")).read_text()
-
-    def program(self, name: str, does: str) -> None:
-        file = self.bin / name
-        file.write_text(f'#!/bin/sh\nprintf "%s\\n" "{name} $*" >>{self.calls}\n{does}\n')
-        file.chmod(file.stat().st_mode | stat.S_IXUSR)
-
-    def run(self, *command: str) -> int:
-        path = f"{self.bin}:{self.root}/usr/local/sbin:{os.environ['PATH']}"
-        for script in self.root.glob("usr/local/sbin/*"):
-            script.chmod(0o755)
-        env = {"PATH": path}
-        return subprocess.run(command, env=env, check=False, capture_output=True).returncode
-
-    def called(self, *words: str) -> list[str]:
-        lines = self.calls.read_text().splitlines()
-        return [line for line in lines if all(word in line for word in words)]
-
-
-@pytest.fixture
-def worker(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "WorkerTemplate")
-
-
-@pytest.fixture
-def web_host(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path, "WebHostTemplate")
-    machine.program("install", 'for last; do :; done; mkdir -p "$last"')
-    return machine
-
-
-def test_a_worker_runs_in_one_container_with_little_that_it_may_do(worker: Machine) -> None:
-    assert worker.run("imagefleet-worker") == 0
-
-    (call,) = worker.called("docker run")
-    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/pix/imagefleet-worker:1.2.0"
-    assert call.endswith(image)
-    for option in (
-        "--network host",
-        "--read-only",
-        "--cap-drop ALL",
-        "--security-opt no-new-privileges",
-        "--env IMAGEFLEET_WORKER_ID=i-0123456789abcdef0",
-        "--log-opt awslogs-group=pix",
-    ):
-        assert option in call
-    limit = re.search(r"--memory (\d+)m", call)
-    assert limit
-    assert 0 < int(limit[1]) < 2**21
-
-
-def test_a_worker_is_told_the_settings_and_where_its_buckets_are(worker: Machine) -> None:
-    worker.run("imagefleet-worker")
-
-    assert worker.read("run/imagefleet-settings.env").split() == [
-        "IMAGEFLEET_TARGET_S=5",
-        "IMAGEFLEET_MAX_WORKERS=7",
-    ]
-    told = dict(line.split("=", 1) for line in worker.read("etc/imagefleet/worker.env").split())
-    assert told["IMAGEFLEET_INPUT_BUCKET_NAME"] == "pix-input-123456789012-eu-central-1"
-    assert told["IMAGEFLEET_INSTANCE_METADATA"] == "http://169.254.169.254"
-    assert told["IMAGEFLEET_IDLE_EXIT_S"] == "600"
-
-
-def test_an_image_that_is_there_is_not_pulled(worker: Machine) -> None:
-    worker.run("imagefleet-worker")
-    assert not worker.called("docker pull")
-
-    worker.program("docker", 'case "$1$2" in imageinspect) exit 1 ;; esac')
-    worker.run("imagefleet-worker")
-    assert worker.called("docker pull", "pix/imagefleet-worker:1.2.0")
-
-
-def unit(machine: Machine, name: str) -> dict[str, str]:
-    lines = machine.read(f"etc/systemd/system/{name}").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
-def test_an_instance_ends_with_its_worker_however_that_ends(worker: Machine) -> None:
-    service = unit(worker, "imagefleet-worker.service")
-
-    assert {service[f"{how}Action"] for how in ("Success", "Failure", "StartLimit")} == {"poweroff"}
-    assert service["Restart"] == "on-failure"
-    # Docker's patience is longer than the worker's own (25 s and a long poll of 5 s), systemd's
-    # longer still, and a spot instance has two minutes for all of it.
-    stop = re.search(r"docker stop -t (\d+) worker", service["ExecStop"])
-    assert stop
-    assert 30 < int(stop[1]) < int(service["TimeoutStopSec"]) < 120
-
-
-@pytest.mark.parametrize(
-    ("docker", "ended"),
-    [("echo 0123abcd", False), ("exit 0", True), ("exit 127", True)],
-    ids=["a worker runs", "none runs", "docker is broken"],
-)
-def test_the_watchdog_ends_an_instance_without_a_worker(
-    worker: Machine, docker: str, *, ended: bool
-) -> None:
-    command = unit(worker, "imagefleet-watchdog.service")["ExecStart"].replace("$$", "$")
-    inner = re.fullmatch(r"/bin/sh -c '(.*)'", command)
-    assert inner
-    worker.program("docker", docker)
-
-    worker.run("sh", "-c", inner[1])
-
-    assert bool(worker.called("systemctl poweroff")) == ended
-    assert unit(worker, "imagefleet-watchdog.timer")["OnBootSec"] == "10min"
-
-
-AWS_WITH_SECRETS = """\
-case "$*" in
-  *get-parameters-by-path*) printf "/pix/web/keys.txt\\t/pix/web/privkey.pem" ;;
-  *get-parameter*privkey*) echo "a private key" ;;
-  *get-parameter*) echo "a hash" ;;
-esac
-"""
-
-
-def test_the_web_host_comes_up_then_takes_the_address_then_says_that_it_is_well(
-    web_host: Machine,
-) -> None:
-    web_host.program("aws", AWS_WITH_SECRETS)
-
-    assert web_host.run("imagefleet-up") == 0
-
-    order = ("docker compose", "aws ec2 associate-address", "aws cloudformation signal-resource")
-    done = [line for line in web_host.called() if line.startswith(order)]
-    assert all(line.startswith(step) for line, step in zip(done, order, strict=True))
-    assert "--wait" in done[0]
-    assert "--instance-id i-0123456789abcdef0" in done[1]
-    assert "--stack-name pix-fleet --logical-resource-id WebHosts" in done[2]
-
-
-def test_a_web_host_that_does_not_come_up_takes_no_address(web_host: Machine) -> None:
-    web_host.program("aws", AWS_WITH_SECRETS)
-    web_host.program("docker", "exit 1")
-
-    assert web_host.run("imagefleet-up") != 0
-
-    assert not web_host.called("associate-address")
-    assert not web_host.called("signal-resource")
-
-
-def test_without_its_secrets_nothing_is_started(web_host: Machine) -> None:
-    web_host.program("aws", "exit 255")
-
-    assert web_host.run("imagefleet-up") != 0
-
-    assert not web_host.called("docker compose")
-
-
-def test_what_the_stack_says_goes_before_a_setting_of_the_same_name(web_host: Machine) -> None:
-    web_host.program("aws", AWS_WITH_SECRETS)
-    web_host.write("opt/imagefleet/settings", "IMAGEFLEET_TAG=old|IMAGEFLEET_TARGET_S=5\n")
-
-    web_host.run("imagefleet-up")
-
-    lines = web_host.read("opt/imagefleet/production.env").splitlines()
-    told = dict(line.split("=", 1) for line in lines if line)
-    assert told["IMAGEFLEET_TAG"] == "1.2.0"
-    assert told["IMAGEFLEET_TARGET_S"] == "5"
-
-
-def test_keys_and_certificates_go_to_their_folders_and_the_proxy_hears_of_a_new_one(
-    web_host: Machine,
-) -> None:
-    web_host.program("aws", AWS_WITH_SECRETS)
-
-    assert web_host.run("imagefleet-secrets") == 0
-
-    assert web_host.read("etc/imagefleet/web/keys.txt") == "a hash\n"
-    assert web_host.read("etc/imagefleet/tls/privkey.pem") == "a private key\n"
-    assert len(web_host.called("docker kill --signal HUP")) == 1
-
-    # The second time nothing is new.
-    web_host.run("imagefleet-secrets")
-    assert len(web_host.called("docker kill --signal HUP")) == 1

@@ -23,11 +23,13 @@ class Limit:
     Attributes:
         workers: the most there may be.
         reason: what to say where it binds.
+        cap: what kind of bound it is, for alarms: workers, money.
         exhausted: whether the day's money is spent, so that even busy ones have to drain.
     """
 
     workers: int
     reason: str
+    cap: str = "workers"
     exhausted: bool = False
 
 
@@ -38,7 +40,7 @@ def limit(memory: Memory, config: PolicyConfig) -> Limit:
     if price and config.max_usd_per_hour:
         affordable = math.floor(round(config.max_usd_per_hour / price, 6))
         reason = f"${config.max_usd_per_hour:g} an hour pay for {affordable}"
-        bounds.append(Limit(affordable, reason))
+        bounds.append(Limit(affordable, reason, "money"))
     if price and config.max_usd_per_day:
         left = config.max_usd_per_day - memory.spent_usd
         # Each costs what is billed at least, or the time a turn or two take.
@@ -48,7 +50,7 @@ def limit(memory: Memory, config: PolicyConfig) -> Limit:
             f"${memory.spent_usd:.2f} of the day's ${config.max_usd_per_day:g} are spent, "
             f"which leaves enough for {affordable}"
         )
-        bounds.append(Limit(affordable, reason, exhausted=left <= 0))
+        bounds.append(Limit(affordable, reason, "money", exhausted=left <= 0))
     return min(bounds, key=lambda bound: bound.workers)
 
 
@@ -86,8 +88,9 @@ def spent(memory: Memory, observation: Observation, config: PolicyConfig, now: f
     """Add what the workers cost since the last turn; a new day begins at nothing.
 
     By the second, from the launch: that is a little more than EC2 bills, as it does not bill
-    `pending`, but its least time for each. A scaler that begins, or was away, does not know who was
-    there before, so it counts those who are there now, for as long as they are.
+    `pending`, but its least time for each. A scaler that begins, or was away, counts those who are
+    there now from where the memory ends, which is where the last scaler noted it, or from their
+    launches.
     """
     day = int(now // DAY_S)
     since = max(memory.at, day * DAY_S)

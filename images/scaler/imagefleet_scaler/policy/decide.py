@@ -23,6 +23,7 @@ class Decision:
         why: a sentence for the person who reads the log.
         memory: to hand to the next observation.
         capped: what keeps the fleet smaller than it should be, if anything.
+        cap: of what kind that is: workers, money, launches; for alarms.
     """
 
     desired: int
@@ -31,6 +32,7 @@ class Decision:
     why: str
     memory: Memory
     capped: str = ""
+    cap: str = ""
 
     @property
     def at(self) -> float:
@@ -62,7 +64,8 @@ def decide(observation: Observation, config: PolicyConfig, now: float) -> Decisi
 
     if limit.exhausted:
         leaving = observation.ids(SUPPLY)
-        return Decision(0, 0, leaving + lost, words.spent(limit, leaving), memory, limit.reason)
+        why = words.spent(limit, leaving)
+        return Decision(0, 0, leaving + lost, why, memory, limit.reason, limit.cap)
     room = limit.workers > len(observation.workers)
     if supply < need or (young < need and room):
         return _grown(observation, config, now, wanted, limit, young)
@@ -75,7 +78,9 @@ def decide(observation: Observation, config: PolicyConfig, now: float) -> Decisi
     )
     capped = limit.reason if wanted > need else ""
     why = words.fewer(observation, config, need, idle, gone, capped)
-    return Decision(supply - len(idle) - len(gone), 0, idle + gone + lost, why, memory, capped)
+    left = supply - len(idle) - len(gone)
+    cap = limit.cap if capped else ""
+    return Decision(left, 0, idle + gone + lost, why, memory, capped, cap)
 
 
 def _grown(
@@ -90,15 +95,15 @@ def _grown(
     memory = observation.memory
     missing = min(wanted, limit.workers) - young
     launch = min(missing, max(0, limit.workers - len(observation.workers)))
-    capped = limit.reason if wanted > limit.workers else ""
+    capped, cap = (limit.reason, limit.cap) if wanted > limit.workers else ("", "")
     pace = bounds.pace(observation, config, now)
     if pace.launches is not None and pace.launches < launch:
-        launch, capped = pace.launches, pace.reason
+        launch, capped, cap = pace.launches, pace.reason, "launches"
     why = words.more(observation, config, now, wanted, missing - launch, capped)
     lately = tuple(at for at in memory.launches if now - at < bounds.MINUTE_S)
     memory = replace(memory, launches=lately + (now,) * launch if config.launches_a_minute else ())
     desired = observation.count(SUPPLY) + launch
-    return Decision(desired, launch, observation.ids({Phase.LOST}), why, memory, capped)
+    return Decision(desired, launch, observation.ids({Phase.LOST}), why, memory, capped, cap)
 
 
 def _looked(observation: Observation, config: PolicyConfig, now: float) -> Memory:

@@ -41,6 +41,9 @@ USD_PER_HOUR = {
     "m7i.large": 0.1008,
     "m7i.xlarge": 0.2016,
     "m7i-flex.large": 0.09576,
+    "g4dn.xlarge": 0.526,
+    "g5.xlarge": 1.006,
+    "g6.xlarge": 0.8048,
 }
 
 

@@ -1,0 +1,65 @@
+"""The tiers' settings, as a line that CloudFormation takes for a parameter."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from imagefleet_scripts.deploy.cli import Wrong
+from imagefleet_scripts.deploy.template import MAX_SETTINGS_BYTES
+
+# What compose's own env file would quote or explain is not for CloudFormation.
+_SETTING = re.compile(r"([A-Z][A-Z0-9_]*)=([^|\x00-\x1f\x7f]*)")
+# For as long a target may take to be let go, which is less than a balancer may be silent for.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
+LONGEST_IDLE_S = 3600
+# Of the proxy's patience with the web tier: READ_S in images/proxy/start.
+BEYOND_WAIT_S = 60
+# Said by the stack.
+_STACKS_OWN = {"IMAGEFLEET_REGISTRY", "IMAGEFLEET_TAG", "AWS_DEFAULT_REGION", "IMAGEFLEET_PREFIX"}
+
+
+def read_settings(file: Path) -> str:
+    """Return the lines of an env file in one, with | between; raises `Wrong`."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise Wrong(f"--settings {file}: {error}") from error
+    settings = {}
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line or line.startswith("#"):
+            continue
+        match = _SETTING.fullmatch(line)
+        if not match or not line.isascii():
+            raise Wrong(f"{file}:{number}: expected NAME=value, without | or quotes, in ASCII")
+        settings[match[1]] = match[2]
+    text = "|".join(
+        f"{name}={value}"
+        for name, value in settings.items()
+        if name not in _STACKS_OWN and not name.endswith("_BUCKET_NAME")
+    )
+    if len(text) > MAX_SETTINGS_BYTES:
+        raise Wrong(f"--settings {file}: more than {MAX_SETTINGS_BYTES:,} bytes of settings")
+    return text
+
+
+def parsed(line: str) -> dict[str, str]:
+    """Return the settings of such a line by their names."""
+    return dict(_SETTING.findall(line))
+
+
+def idle_s(settings: Mapping[str, str]) -> int:
+    """Return the silence that a load balancer has to bear with these settings; raises `Wrong`."""
+    text = settings.get("IMAGEFLEET_MAX_WAIT_S", "300")
+    try:
+        wait_s = math.ceil(float(text))
+    except (ValueError, OverflowError):
+        wait_s = -1
+    if not 0 <= wait_s <= LONGEST_IDLE_S - BEYOND_WAIT_S:
+        raise Wrong(
+            f"IMAGEFLEET_MAX_WAIT_S={text}: behind a load balancer expected 0 to "
+            f"{LONGEST_IDLE_S - BEYOND_WAIT_S:,} seconds"
+        )
+    return max(60, wait_s + BEYOND_WAIT_S)

@@ -1,0 +1,199 @@
+"""What the machines of infra/fleet.yaml do with their user data."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from cloud_machine import AWS_WITH_SECRETS, Machine, unit, web_host_at
+from imagefleet_scripts.deploy import template
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "WorkerTemplate")
+
+
+@pytest.fixture
+def web_host(tmp_path: Path) -> Machine:
+    return web_host_at(tmp_path)
+
+
+def test_a_worker_runs_in_one_container_with_little_that_it_may_do(worker: Machine) -> None:
+    assert worker.run("imagefleet-worker") == 0
+
+    (call,) = worker.called("docker run")
+    image = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/pix/imagefleet-worker:1.2.0"
+    assert call.endswith(image)
+    for option in (
+        "--network host",
+        "--read-only",
+        "--cap-drop ALL",
+        "--security-opt no-new-privileges",
+        "--env IMAGEFLEET_WORKER_ID=i-0123456789abcdef0",
+        "--log-opt awslogs-group=pix",
+    ):
+        assert option in call
+    limit = re.search(r"--memory (\d+)m", call)
+    assert limit
+    assert 0 < int(limit[1]) < 2**21
+
+
+def test_a_worker_is_told_the_settings_and_where_its_buckets_are(worker: Machine) -> None:
+    worker.run("imagefleet-worker")
+
+    assert worker.read("run/imagefleet-settings.env").split() == [
+        "IMAGEFLEET_TARGET_S=5",
+        "IMAGEFLEET_MAX_WORKERS=7",
+    ]
+    told = dict(line.split("=", 1) for line in worker.read("etc/imagefleet/worker.env").split())
+    assert told["IMAGEFLEET_INPUT_BUCKET_NAME"] == "pix-input-123456789012-eu-central-1"
+    assert told["IMAGEFLEET_INSTANCE_METADATA"] == "http://169.254.169.254"
+    assert told["IMAGEFLEET_IDLE_EXIT_S"] == "600"
+
+
+def test_an_image_that_is_there_is_not_pulled(worker: Machine) -> None:
+    worker.run("imagefleet-worker")
+    assert not worker.called("docker pull")
+
+    worker.program("docker", 'case "$1$2" in imageinspect) exit 1 ;; esac')
+    worker.run("imagefleet-worker")
+    assert worker.called("docker pull", "pix/imagefleet-worker:1.2.0")
+
+
+def test_an_instance_ends_with_its_worker_however_that_ends(worker: Machine) -> None:
+    service = unit(worker, "imagefleet-worker.service")
+
+    assert {service[f"{how}Action"] for how in ("Success", "Failure", "StartLimit")} == {"poweroff"}
+    assert service["Restart"] == "on-failure"
+    # Docker's patience is longer than the worker's own (25 s and a long poll of 5 s), systemd's
+    # longer still, and a spot instance has two minutes for all of it.
+    stop = re.search(r"docker stop -t (\d+) worker", service["ExecStop"])
+    assert stop
+    assert 30 < int(stop[1]) < int(service["TimeoutStopSec"]) < 120
+
+
+@pytest.mark.parametrize(
+    ("docker", "ended"),
+    [("echo 0123abcd", False), ("exit 0", True), ("exit 127", True)],
+    ids=["a worker runs", "none runs", "docker is broken"],
+)
+def test_the_watchdog_ends_an_instance_without_a_worker(
+    worker: Machine, docker: str, *, ended: bool
+) -> None:
+    command = unit(worker, "imagefleet-watchdog.service")["ExecStart"].replace("$$", "$")
+    inner = re.fullmatch(r"/bin/sh -c '(.*)'", command)
+    assert inner
+    worker.program("docker", docker)
+
+    worker.run("sh", "-c", inner[1])
+
+    assert bool(worker.called("systemctl poweroff")) == ended
+    assert unit(worker, "imagefleet-watchdog.timer")["OnBootSec"] == "10min"
+
+
+def test_the_web_host_comes_up_then_takes_the_address_then_says_that_it_is_well(
+    web_host: Machine,
+) -> None:
+    web_host.program("aws", AWS_WITH_SECRETS)
+
+    assert web_host.run("imagefleet-up") == 0
+
+    order = ("docker compose", "aws ec2 associate-address", "aws cloudformation signal-resource")
+    done = [line for line in web_host.called() if line.startswith(order)]
+    assert all(line.startswith(step) for line, step in zip(done, order, strict=True))
+    assert "--wait" in done[0]
+    assert "--instance-id i-0123456789abcdef0" in done[1]
+    assert "--stack-name pix-fleet --logical-resource-id WebHosts" in done[2]
+
+
+def test_a_host_behind_a_load_balancer_says_that_it_is_well_once_that_sends_requests(
+    web_host: Machine,
+) -> None:
+    web_host.program("aws", AWS_WITH_SECRETS)
+    script = "usr/local/sbin/imagefleet-up"
+    text = web_host.read(script).replace('targets=""', 'targets="arn:targets"')
+    web_host.write(script, text.replace('allocation="eipalloc-0123456789abcdef0"', 'allocation=""'))
+
+    assert web_host.run("imagefleet-up") == 0
+
+    wait, signal = web_host.called("elbv2")[0], web_host.called("signal-resource")[0]
+    assert "wait target-in-service --target-group-arn arn:targets" in wait
+    assert "--targets Id=i-0123456789abcdef0" in wait
+    assert web_host.called().index(wait) < web_host.called().index(signal)
+    assert not web_host.called("associate-address")
+
+
+def test_a_web_host_that_does_not_come_up_takes_no_address(web_host: Machine) -> None:
+    web_host.program("aws", AWS_WITH_SECRETS)
+    web_host.program("docker", "exit 1")
+
+    assert web_host.run("imagefleet-up") != 0
+
+    assert not web_host.called("associate-address")
+    assert not web_host.called("signal-resource")
+
+
+def test_without_its_secrets_nothing_is_started(web_host: Machine) -> None:
+    web_host.program("aws", "exit 255")
+
+    assert web_host.run("imagefleet-up") != 0
+
+    assert not web_host.called("docker compose")
+
+
+def test_what_the_stack_says_goes_before_a_setting_of_the_same_name(web_host: Machine) -> None:
+    web_host.program("aws", AWS_WITH_SECRETS)
+    web_host.write("opt/imagefleet/settings", "IMAGEFLEET_TAG=old|IMAGEFLEET_TARGET_S=5\n")
+
+    web_host.run("imagefleet-up")
+
+    lines = web_host.read("opt/imagefleet/production.env").splitlines()
+    told = dict(line.split("=", 1) for line in lines if line)
+    assert told["IMAGEFLEET_TAG"] == "1.2.0"
+    assert told["IMAGEFLEET_TARGET_S"] == "5"
+
+
+def test_behind_a_load_balancer_the_proxy_speaks_http_and_believes_it_whatever_is_set(
+    web_host: Machine,
+) -> None:
+    # given settings as a user may give them, and what the stack adds behind a balancer
+    web_host.program("aws", AWS_WITH_SECRETS)
+    condition, added, without = put_into_user_data()["Balancing"]["Fn::If"]
+    assert (condition, without) == ("Balanced", "")
+    balancing = added["Fn::Sub"][0].replace("${Networks}", "10.78.0.0/16")
+    web_host.write("opt/imagefleet/settings", f"IMAGEFLEET_TLS=true|IMAGEFLEET_A=1{balancing}\n")
+
+    web_host.run("imagefleet-up")
+
+    lines = web_host.read("opt/imagefleet/production.env").splitlines()
+    told = dict(line.split("=", 1) for line in lines if line)
+    assert told["IMAGEFLEET_TLS"] == "false"
+    assert told["IMAGEFLEET_LOAD_BALANCER_NETWORKS"] == "10.78.0.0/16"
+    assert told["IMAGEFLEET_A"] == "1"
+
+
+def put_into_user_data() -> dict[str, Any]:
+    """Return what is put into the web host's user data beside parameters and resources."""
+    sent = json.loads(template.fleet())["Resources"]["WebHostTemplate"]["Properties"]
+    return cast(dict[str, Any], sent["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"][1])
+
+
+def test_keys_and_certificates_go_to_their_folders_and_the_proxy_hears_of_a_new_one(
+    web_host: Machine,
+) -> None:
+    web_host.program("aws", AWS_WITH_SECRETS)
+
+    assert web_host.run("imagefleet-secrets") == 0
+
+    assert web_host.read("etc/imagefleet/web/keys.txt") == "a hash\n"
+    assert web_host.read("etc/imagefleet/tls/privkey.pem") == "a private key\n"
+    assert len(web_host.called("docker kill --signal HUP")) == 1
+
+    # The second time nothing is new.
+    web_host.run("imagefleet-secrets")
+    assert len(web_host.called("docker kill --signal HUP")) == 1

@@ -1,0 +1,118 @@
+"""What infra/fleet.yaml makes behind a load balancer, and with a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cloudformation
+from imagefleet_web.settings import WebSettings
+
+ROOT = Path(__file__).parents[3]
+BALANCED = {
+    "ImageTag": "1",
+    "WebHostCount": "3",
+    "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/1",
+}
+
+
+def test_only_http_and_https_come_in_and_only_to_the_web_host() -> None:
+    made = cloudformation.variant(ImageTag="1")
+
+    assert ingress(made) == {"WebGroup": [(80, 80, "<ClientCidr>"), (443, 443, "<ClientCidr>")]}
+
+
+def test_behind_a_load_balancer_nobody_else_reaches_the_web_hosts() -> None:
+    made = cloudformation.variant(**BALANCED)
+
+    assert ingress(made) == {
+        "WebGroup": [(80, 80, "<BalancerGroup.GroupId>")],
+        "BalancerGroup": [(80, 80, "<ClientCidr>"), (443, 443, "<ClientCidr>")],
+    }
+    assert "Address" not in made
+
+
+def ingress(made: dict[str, Any]) -> dict[str, list[tuple[int, int, str]]]:
+    """Return what may come in from where, by security group; those without are left out."""
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    for name, about in made.items():
+        rules = about["Properties"].get("SecurityGroupIngress", [])
+        if about["Type"] == "AWS::EC2::SecurityGroupIngress":
+            name = about["Properties"]["GroupId"].strip("<>").partition(".")[0]
+            rules = [about["Properties"]]
+        for rule in rules:
+            source = rule.get("CidrIp") or rule["SourceSecurityGroupId"]
+            found.setdefault(name, []).append((rule["FromPort"], rule["ToPort"], source))
+    return found
+
+
+def test_the_load_balancer_speaks_tls_and_leads_everything_else_there() -> None:
+    made = cloudformation.variant(**BALANCED)
+
+    https, http = (made[name]["Properties"] for name in ("HttpsListener", "HttpListener"))
+    assert (https["Port"], https["Protocol"]) == (443, "HTTPS")
+    assert "TLS13" in https["SslPolicy"]
+    (redirect,) = http["DefaultActions"]
+    assert redirect["RedirectConfig"] == {
+        "Protocol": "HTTPS",
+        "Port": "443",
+        "StatusCode": "HTTP_301",
+    }
+    targets = made["WebTargets"]["Properties"]
+    assert (targets["Port"], targets["HealthCheckPath"]) == (80, "/healthz")
+
+
+def test_a_request_may_wait_for_longer_than_the_longest_wait_behind_a_load_balancer() -> None:
+    idle = float(cloudformation.fleet()["Parameters"]["BalancerIdleSeconds"]["Default"])
+    start = (ROOT / "images/proxy/start").read_text()
+
+    # The proxy keeps a connection for a quarter of a minute longer than the balancer may use it.
+    assert "READ_S=$((IMAGEFLEET_MAX_WAIT_S + 60))" in start
+    assert "KEEPALIVE_S=$((READ_S + 15))" in start
+    assert idle == WebSettings().max_wait_s + 60
+
+
+def test_web_hosts_behind_a_load_balancer_are_as_many_as_asked_for_also_during_an_upgrade() -> None:
+    group = cloudformation.variant(**BALANCED)["WebHosts"]
+
+    assert (
+        group["UpdatePolicy"]["AutoScalingRollingUpdate"]["MinInstancesInService"]
+        == (group["Properties"]["DesiredCapacity"])
+    )
+    assert int(group["Properties"]["MaxSize"]) > int(
+        cloudformation.fleet()["Parameters"]["WebHostCount"]["MaxValue"]
+    )
+    assert group["Properties"]["HealthCheckType"] == "ELB"
+    assert group["Properties"]["TargetGroupARNs"] == ["<WebTargets>"]
+
+
+def test_without_a_certificate_there_is_no_load_balancer() -> None:
+    made = cloudformation.variant(ImageTag="1")
+
+    assert not [name for name, about in made.items() if "LoadBalancing" in about["Type"]]
+    assert "TargetGroupARNs" not in made["WebHosts"]["Properties"]
+    assert made["WebHosts"]["Properties"]["HealthCheckType"] == "EC2"
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "disk"),
+    [
+        ({}, "c7i.large", 10),
+        ({"WorkerGpu": "true"}, "g6.xlarge", 40),
+        ({"WorkerGpu": "true", "WorkerInstanceTypes": "a", "WorkerDiskGiB": "8"}, "<W", "<W"),
+    ],
+    ids=["usual", "with a GPU", "as asked for"],
+)
+def test_workers_with_a_gpu_have_types_and_disks_for_it(
+    given: dict[str, str], kind: str, disk: int | str
+) -> None:
+    made = cloudformation.variant(ImageTag="1", **given)
+    data = made["WorkerTemplate"]["Properties"]["LaunchTemplateData"]
+
+    (first, of) = data["InstanceType"]["Select"]
+    assert first == 0
+    assert of["Split"][1].startswith(kind)
+    (mapping,) = data["BlockDeviceMappings"]
+    assert str(mapping["Ebs"]["VolumeSize"]).startswith(str(disk))
