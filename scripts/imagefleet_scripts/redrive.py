@@ -34,7 +34,7 @@ its new result where the old one was. Until then, and for good if it fails again
 With --batch or --code the dead-letter queue is left alone.
 
 Doing this twice is harmless. It needs a worker's permissions, s3:ListBucket on both buckets, and
-sqs:SendMessage, ReceiveMessage and DeleteMessage on the queues.
+sqs:GetQueueUrl, SendMessage, ReceiveMessage and DeleteMessage on the queues.
 """
 
 
