@@ -109,10 +109,6 @@ class MemoryStore:
         version = f'"{hashlib.md5(image, usedforsecurity=False).hexdigest()}"'
         return ImagePiece(image[start : start + at_most], len(image), version if image else "")
 
-    def delete_image(self, key: str) -> None:
-        self.outage.check("delete_image")
-        self.images.pop(key, None)
-
     def put_result(self, result: Result) -> bool:
         self.outage.check("put_result")
         key = keys.result_key(result.job)

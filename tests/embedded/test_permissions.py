@@ -132,7 +132,6 @@ def on_store(store: S3Store) -> dict[str, Callable[[], object]]:
         "upload_form": lambda: store.upload_form(key, "image/jpeg", max_bytes=9, life_s=9),
         "image_key": lambda: store.image_key(JOB),
         "read_image": lambda: store.read_image(key, 0, 2),
-        "delete_image": lambda: store.delete_image(key),
         "put_result": lambda: (store.put_result(failure), store.put_result(failure)),
         "get_result": lambda: store.get_result(JOB),
         "image_names": lambda: store.image_names(JOB.batch),

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from imagefleet_core.errors import DecodeError
 
 CONTRACT_VERSION = 1
+# The largest of which every reader of JSON makes the same number (RFC 8259, section 6).
+MOST = 2**53 - 1
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -67,17 +69,20 @@ class Fields:
         value = self._value.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
             self._fail(f"field '{name}' must be a number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # whole numbers of JSON have no end in Python
+            self._fail(f"field '{name}' must be a number that a float holds")
 
     def optional_number(self, name: str) -> float | None:
         """Return the finite number `name`, or None where it is null or absent."""
         return None if self._value.get(name) is None else self.number(name)
 
     def count(self, name: str) -> int:
-        """Return the whole number `name`, zero or more."""
+        """Return the whole number `name`, zero or more, and no larger than JSON tells exactly."""
         value = self._value.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            self._fail(f"field '{name}' must be a whole number of at least 0")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
+            self._fail(f"field '{name}' must be a whole number from 0 to {MOST}")
         return value
 
     def time(self, name: str) -> datetime:

@@ -6,7 +6,9 @@ Bind `job=` or `batch=` wherever one is at hand, so that an image can be followe
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 # Chatty below WARNING, and what they have to say is said by our own events.
 _QUIET = ("boto3", "botocore", "urllib3", "docker", "PIL")
+# What JSON takes as it is, but ends a line for some readers, or steers a terminal.
+_ODD = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 
 def configure(tier: str, *, level: str = "INFO", format: str = "auto") -> None:  # noqa: A002
@@ -83,5 +87,10 @@ def _for_programs() -> list[Processor]:
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("event"),
-        structlog.processors.JSONRenderer(ensure_ascii=False),
+        structlog.processors.JSONRenderer(_dumps, ensure_ascii=False),
     ]
+
+
+def _dumps(event: Any, **options: Any) -> str:
+    """Write one line that is one line for every reader, and does nothing to a terminal."""
+    return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(event, **options))

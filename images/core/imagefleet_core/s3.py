@@ -114,11 +114,6 @@ class S3Store:
                 # One more than there are, as only the end of a body sets its connection free.
                 return ImagePiece(reply.read(at_most + 1), size, reply.headers["etag"])
 
-    def delete_image(self, key: str) -> None:
-        """Forget an image; one that is not there is no error."""
-        with explained(f"deleting {key}"):
-            self._s3.delete_object(Bucket=self._input, Key=key)
-
     def put_result(self, result: Result) -> bool:
         """Keep a result; return whether it now is the one that counts."""
         key, body = keys.result_key(result.job), result.encode().encode()

@@ -110,9 +110,6 @@ class Store(Protocol):
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
         """Return up to `at_most` bytes of an image from byte `start`; raises `ObjectMissing`."""
 
-    def delete_image(self, key: str) -> None:
-        """Forget an image; one that is not there is no error."""
-
     def put_result(self, result: Result) -> bool:
         """Keep a result; return whether it now is the one that counts.
 

@@ -10,6 +10,9 @@ from imagefleet_core import fields
 from imagefleet_core.errors import DecodeError
 from imagefleet_core.fields import Fields
 
+# SQS keeps no message for longer than 14 days, so nobody waits or works on one for longer.
+MOST_S = 14 * 86_400.0
+
 
 class WorkerState(StrEnum):
     """Where a worker is in its life."""
@@ -77,8 +80,8 @@ class Report:
             in_flight=found.count("in_flight"),
             done=found.count("done"),
             failed=found.count("failed"),
-            service_s=found.number("service_s"),
-            oldest_s=found.optional_number("oldest_s"),
+            service_s=_seconds(found, "service_s"),
+            oldest_s=_optional_seconds(found, "oldest_s"),
             newest_at=found.optional_time("newest_at"),
         )
 
@@ -104,6 +107,18 @@ class Announcement:
         """Read an announcement; raises `DecodeError`."""
         found = Fields.decode(data)
         return cls(images=found.count("announced"), at=found.time("at"))
+
+
+def _seconds(found: Fields, name: str) -> float:
+    """Return a time that can be; what else a broken worker may say would spoil every sum."""
+    seconds = found.number(name)
+    if not 0 <= seconds <= MOST_S:
+        raise DecodeError(f"field '{name}' must be from 0 to {MOST_S:.0f} seconds", found.data)
+    return seconds
+
+
+def _optional_seconds(found: Fields, name: str) -> float | None:
+    return None if found.optional_number(name) is None else _seconds(found, name)
 
 
 def decode(data: str) -> Report | Announcement:

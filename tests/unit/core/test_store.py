@@ -59,16 +59,6 @@ def test_an_image_that_is_not_there_is_missing(store: Store, job: JobId) -> None
     with pytest.raises(ObjectMissing, match=key):
         store.get_image(key, max_bytes=100)
 
-    store.delete_image(key)  # no error
-
-
-def test_a_deleted_image_is_gone(store: Store, job: JobId) -> None:
-    store.put_image("a/0001-a.jpg", b"a", "image/jpeg")
-
-    store.delete_image("a/0001-a.jpg")
-
-    assert store.image_names("a") == {}
-
 
 def test_an_image_over_the_limit_is_not_read(store: Store, job: JobId) -> None:
     store.put_image("a/0001-a.jpg", b"12345", "image/jpeg")
