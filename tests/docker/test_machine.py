@@ -1,0 +1,170 @@
+"""Machines of images/ami: real systemd and cloud-init, a worker's own user data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+import docker
+import pytest
+
+import docker_engine
+import machine
+from machine import Machine
+
+# One process, as each boot wants a core; and each image is built once.
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("machine")]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    """The engine, with what stands in for the worker's image."""
+    with closing(docker_engine.require_engine()) as client:
+        machine.build_worker(client)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def images(engine: docker.DockerClient) -> Mapping[str, str]:
+    """The images that machines are launched from."""
+    return {target: machine.build(target) for target in ("plain", "baked")}
+
+
+@pytest.fixture(scope="module")
+def baked(engine: docker.DockerClient, images: Mapping[str, str]) -> Iterator[Machine]:
+    """A machine whose worker is at work."""
+    with machine.launched(engine, images["baked"], machine.user_data()) as launched:
+        launched.wait_for_worker()
+        yield launched
+
+
+def test_a_worker_runs_as_user_data_say(baked: Machine) -> None:
+    worker = baked.wait_for_worker()
+
+    host = worker.attrs["HostConfig"]
+    assert host["NetworkMode"] == f"container:{baked.container.id}"
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert host["Memory"] == host["MemorySwap"] == 64 << 20
+    told = dict(each.split("=", 1) for each in worker.attrs["Config"]["Env"])
+    assert told["IMAGEFLEET_WORKER_ID"] == machine.INSTANCE
+    assert told["IMAGEFLEET_TARGET_S"] == "5"  # of the settings
+    assert told["AWS_DEFAULT_REGION"] == "eu-central-1"
+
+
+def test_cloud_init_is_the_real_one_and_content(baked: Machine) -> None:
+    status = baked.runs("cloud-init status --wait --long")
+
+    assert "status: done" in status
+    assert "errors: []" in status
+    assert baked.runs("cloud-init query platform").strip() == "ec2"
+    assert baked.runs("systemctl is-system-running --wait").strip() == "running"
+
+
+def test_user_data_fits_cloud_inits_schema(baked: Machine) -> None:
+    said = baked.runs("cloud-init schema --system")
+
+    assert "Valid schema user-data" in said, said
+
+
+def test_a_baked_machine_installs_nothing(baked: Machine) -> None:
+    assert baked.runs("ls /var/lib/apt/lists /var/log/apt").split() == [
+        "/var/lib/apt/lists:",
+        "/var/log/apt:",
+    ]
+
+
+def test_provisioning_again_changes_nothing(baked: Machine) -> None:
+    said = baked.runs("/usr/local/lib/imagefleet/provision --keep-identity 2>&1").splitlines()
+
+    assert said == ["provision: everything is installed", "provision: done"]
+    assert baked.runs("cat /var/lib/cloud/data/instance-id").strip() == machine.INSTANCE
+
+
+def test_provisioning_fails_with_an_image_that_can_not_be_had(baked: Machine) -> None:
+    said = baked.runs(
+        "/usr/local/lib/imagefleet/provision --keep-identity --image localhost:9/x:1 2>&1;"
+        " echo status $?"
+    )
+
+    assert "provision: pulling localhost:9/x:1" in said
+    assert "done" not in said
+    assert said.splitlines()[-1] != "status 0"
+
+
+def test_no_timer_updates_a_machine_at_work(baked: Machine) -> None:
+    waiting = baked.runs("systemctl list-units --type=timer --state=active --plain --no-legend")
+
+    assert "imagefleet-watchdog.timer" in waiting
+    assert "apt-daily" not in waiting
+    # not even until user data are read: a first boot enables what is only disabled
+    assert baked.runs("systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer").split() == [
+        "masked",
+        "masked",
+    ]
+
+
+def test_a_machine_sees_no_containers_but_its_own(
+    baked: Machine, engine: docker.DockerClient
+) -> None:
+    worker = baked.wait_for_worker()
+
+    assert len(engine.containers.list()) > 1
+    assert worker.id
+    assert baked.runs("docker ps --quiet --no-trunc").split() == [worker.id]
+    assert baked.runs("docker ps --quiet --no-trunc --filter name=^worker$").split() == [worker.id]
+
+
+def test_a_machine_that_is_stopped_lets_its_worker_drain_and_starts_again(baked: Machine) -> None:
+    # when it is stopped, the worker is first
+    worker = baked.wait_for_worker()
+    baked.container.stop(timeout=90)
+    assert baked.wait_for_end() == 0
+    worker.reload()
+    assert worker.status == "exited"
+    assert b"drained" in worker.logs()
+
+    # and started again, it works again, without a first boot's work
+    baked.container.start()
+    again = baked.wait_for_worker()
+    assert again.id != worker.id
+    assert baked.runs("ls /var/lib/cloud/instances").split() == [machine.INSTANCE]
+
+
+def test_a_machine_ends_with_its_worker(
+    engine: docker.DockerClient, images: Mapping[str, str]
+) -> None:
+    with machine.launched(engine, images["baked"], machine.user_data()) as launched:
+        launched.wait_for_worker().exec_run(["touch", "/tmp/over"])
+
+        assert launched.wait_for_end() == 0
+        assert "Powering off" in launched.console()
+
+
+def test_a_machine_on_which_no_worker_comes_up_ends_itself(
+    engine: docker.DockerClient, images: Mapping[str, str]
+) -> None:
+    # given a worker's service that hangs, and a watchdog that waits for seconds only
+    text = machine.user_data(
+        {
+            "ExecStart=/usr/local/sbin/imagefleet-worker": "ExecStart=/bin/sleep infinity",
+            "OnBootSec=10min": "OnBootSec=1s",
+            "sleep 20": "sleep 0.1",
+        }
+    )
+    with machine.launched(engine, images["baked"], text) as launched:
+        assert launched.wait_for_end() == 0
+        assert launched.worker() is None
+
+
+def test_a_plain_machine_installs_what_it_lacks(
+    engine: docker.DockerClient, images: Mapping[str, str]
+) -> None:
+    with machine.launched(engine, images["plain"], machine.user_data()) as launched:
+        launched.wait_for_worker()
+
+        packages = (machine.ROOT / "images/ami/packages").read_text().splitlines()[-1].split()
+        there = launched.runs(
+            f"dpkg-query --show --showformat '${{Package}} ' {' '.join(packages)}"
+        )
+        assert set(there.split()) == set(packages)
