@@ -23,7 +23,7 @@ from imagefleet_web.blueprints import (
     usage,
 )
 from imagefleet_web.counting import request_metrics
-from imagefleet_web.rights import access
+from imagefleet_web.rights import access, cross_site
 from imagefleet_web.serving import access_log, headers
 from imagefleet_web.settings import WebSettings
 
@@ -35,9 +35,10 @@ def create_app(settings: WebSettings, store: Store, queues: Queues) -> Flask:
     if proxies := settings.trusted_proxies:
         # Of the host only the nearest proxy tells, in Host itself.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
+    app.url_map.merge_slashes = False  # or a redirect would repeat whatever host a client names
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider
     services.attach(app, services.build(settings, store, queues))
-    for module in (access_log, request_metrics, headers, problems, access):
+    for module in (access_log, request_metrics, headers, problems, access, cross_site):
         module.install(app)
     for module in (
         page,

@@ -165,11 +165,16 @@ def lines(jobs: Iterable[Job | RejectedFile]) -> str:
 def answer(job: Job) -> str:
     """Return what became of a job that is done, in a line: its label, or its output as JSON."""
     if job["output"] is None:
-        return str(job["label"])
+        return _in_a_line(str(job["label"]))
     return json.dumps(job["output"], ensure_ascii=False, separators=(",", ":"))
+
+
+def _in_a_line(text: str) -> str:
+    """Return a text that cannot pose as several answers, whatever a worker wrote."""
+    return " ".join(text.splitlines())
 
 
 def _line(job: Job | RejectedFile) -> str:
     if job["error"] is not None:
-        return f"error: {job['error']['message']}"
-    return answer(job) if job["status"] == "done" else f"pending: {job['url']}"
+        return _in_a_line(f"error: {job['error']['message']}")
+    return _in_a_line(answer(job)) if job["status"] == "done" else f"pending: {job['url']}"

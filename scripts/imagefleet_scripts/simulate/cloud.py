@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import simpy
 
+from imagefleet_scaler.meter import LEAST_S
 from imagefleet_scripts.simulate.work import Counts, Work
 
 PENDING_S = 16.0  # not billed
-BILLED_LEAST_S = 60.0
+BILLED_LEAST_S = LEAST_S
 # A few cents: a general-purpose instance with two cores, on demand.
 USD_PER_HOUR = 0.0857
 

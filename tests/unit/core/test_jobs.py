@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagefleet_core import fields
 from imagefleet_core.errors import DecodeError
 from imagefleet_core.jobs import (
     Failure,
@@ -27,6 +28,7 @@ moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(  # noqa:
     lambda each: each.replace(microsecond=each.microsecond // 1000 * 1000, tzinfo=UTC)
 )
 texts = st.text(max_size=50)
+counts = st.integers(0, fields.MOST)
 jobs = st.builds(JobId, st.builds(new_batch_id), st.integers(1, 999_999_999))
 requests = st.builds(Request, jobs, texts, texts, st.none() | texts, moments)
 scores = st.floats(0, 1)
@@ -59,7 +61,7 @@ def results(draw: st.DrawFn) -> Result:
 
 reports = st.builds(
     Report, texts, st.sampled_from(WorkerState), moments,
-    st.integers(0), st.integers(0), st.integers(0), st.floats(0, 1e6).map(lambda s: round(s, 6)),
+    counts, counts, counts, st.floats(0, 1e6).map(lambda s: round(s, 6)),
     st.none() | st.floats(0, 1e6).map(lambda s: round(s, 3)),
 )  # fmt: skip
 json_values = st.recursive(

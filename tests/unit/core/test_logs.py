@@ -67,3 +67,19 @@ def test_less_severe_events_and_chatty_libraries_are_left_out(
     logging.getLogger("botocore.credentials").info("Found credentials")
 
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_nothing_that_is_logged_ends_a_line_or_steers_a_terminal(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("web", format=form)
+    evil = "a\r\nforged\x1b[2J\x7f\x85\x9b31m\u2028\u2029"
+
+    structlog.get_logger().info("refused", name=evil)
+
+    line = capsys.readouterr().err
+    assert len(line.splitlines()) == 1
+    assert not set(line) & set("\r\x1b\x7f\x85\x9b\u2028\u2029")
+    if form == "json":
+        assert json.loads(line)["name"] == evil

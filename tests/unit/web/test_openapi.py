@@ -72,7 +72,8 @@ def test_every_kind_of_problem_is_one_that_some_route_says_it_has(web: Web) -> N
     said = {kind for operation in described for kind in operation.errors}
 
     kinds = {each for each in vars(problems).values() if isinstance(each, Kind)}
-    assert kinds - said - {problems.INTERNAL, problems.UNAUTHORIZED} == OF_NO_VIEW
+    of_all = {problems.INTERNAL, problems.UNAUTHORIZED, problems.CROSS_SITE}
+    assert kinds - said - of_all == OF_NO_VIEW
 
 
 def test_limits_are_those_of_the_settings(world: World) -> None:

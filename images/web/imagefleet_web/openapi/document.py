@@ -17,7 +17,7 @@ from imagefleet_web import __version__, services
 from imagefleet_web.openapi.operation import Operation, operation_of
 from imagefleet_web.openapi.schemas import FromSettings, Schema, Schemas
 from imagefleet_web.openapi.writing import Writer
-from imagefleet_web.rights import access
+from imagefleet_web.rights import access, cross_site
 
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 _SETTING = re.compile(r"\{(\w+)\}")
@@ -76,6 +76,7 @@ def describe(app: Flask) -> Schema:
                 route.operation,
                 in_path=_CONVERTER.findall(route.rule),
                 guarded=guarded and route.endpoint not in access.OPEN,
+                changes=not guarded and route.method not in cross_site.SAFE,
             )
             if route.endpoint in access.OPEN:
                 written["security"] = []

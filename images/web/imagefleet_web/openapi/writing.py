@@ -44,12 +44,14 @@ class Writer:
         *,
         in_path: Iterable[str],
         guarded: bool,
+        changes: bool = False,
     ) -> Schema:
         """Return an operation.
 
         Args:
             in_path: the names of the parameters in the route's path.
             guarded: whether it needs a key.
+            changes: whether its method may change something.
         """
         tag, _, name = endpoint.partition(".")
         summary, _, description = cleandoc(view.__doc__ or "").partition("\n")
@@ -61,7 +63,11 @@ class Writer:
             written["parameters"] = [self._parameter(each) for each in parameters]
         if operation.body:
             written["requestBody"] = self._body(operation)
-        ours = [problems.INTERNAL, *([problems.UNAUTHORIZED] if guarded else [])]
+        ours = [problems.INTERNAL]
+        if guarded:
+            ours.append(problems.UNAUTHORIZED)
+        elif changes:
+            ours.append(problems.CROSS_SITE)
         responses = {str(answer.status): self._answer(answer) for answer in operation.answers}
         responses |= self._problems([*operation.errors, *ours], text_only=operation.text_only)
         written["responses"] = dict(sorted(responses.items()))

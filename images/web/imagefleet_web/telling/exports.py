@@ -32,6 +32,9 @@ COLUMNS = (
 # https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  # some take the wide forms too
 
+# JSON takes them as they are, and many who read line by line for the end of one.
+_NO_LINE_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+
 
 def table(pieces: Iterable[Standing]) -> Iterator[str]:
     """Yield a batch as CSV: a row for the columns' names, then one for each job."""
@@ -43,7 +46,8 @@ def table(pieces: Iterable[Standing]) -> Iterator[str]:
 def lines(pieces: Iterable[Standing]) -> Iterator[str]:
     """Yield a batch as JSON Lines: each job's object as the API tells it everywhere."""
     for piece in pieces:
-        yield "".join(f"{json.dumps(job, ensure_ascii=False)}\n" for job in shapes.jobs(piece))
+        written = (json.dumps(job, ensure_ascii=False) for job in shapes.jobs(piece))
+        yield "".join(f"{each.translate(_NO_LINE_ENDS)}\n" for each in written)
 
 
 def _row(job: Job) -> list[str | float | None]:

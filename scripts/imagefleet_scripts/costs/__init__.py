@@ -1,0 +1,1 @@
+"""What a month costs: pure functions over listed prices and measured speed."""
