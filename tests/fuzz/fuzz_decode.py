@@ -12,7 +12,7 @@ Atheris has wheels for CPython on Linux; Pillow and numpy must be the ones that 
     .venv/fuzz/bin/python tests/fuzz/fuzz_decode.py --seconds 3600
 
 Options after `--` go to libFuzzer. To try what was found again, `--again FILE`. What is worth
-keeping goes, made as small as it can be, into the corpus of `tests/hostile.py`.
+keeping goes, made as small as it can be, into the corpus of `tests/support/hostile.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = [ROOT / "images/core", ROOT / "images/worker", ROOT / "tests"]
+PACKAGES = [ROOT / "images/core", ROOT / "images/worker", ROOT / "tests/support"]
 
 MAX_BYTES = 16384
 MAX_PIXELS = 1_000_000

@@ -11,7 +11,7 @@ from imagefleet_core.bounded import Bounded
 from imagefleet_core.errors import QueueMissing, Unavailable
 from imagefleet_core.jobs import Result
 from imagefleet_core.queues import Queue
-from imagefleet_core.telemetry import Report, WorkerState
+from imagefleet_core.telemetry import MOST_S, Report, WorkerState
 from imagefleet_worker.outage import Outage
 
 # A report comes at each change of state, and this often.
@@ -142,8 +142,8 @@ class Reporter:
             done=self._tally.done,
             failed=self._tally.failed,
             service_s=self.service_s(),
-            # The queue's clock may be ahead of ours.
-            oldest_s=max(0.0, (now - oldest).total_seconds()) if oldest else None,
+            # The queue's clock may be ahead of ours, or ours be far off.
+            oldest_s=max(0.0, min(MOST_S, (now - oldest).total_seconds())) if oldest else None,
             newest_at=self._newest(),
         )
         try:

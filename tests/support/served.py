@@ -18,10 +18,12 @@ import requests
 
 from web_tier import CHELSEA, DEADLINE_S, eventually
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENVIRON = {
     "PATH": os.environ["PATH"],
-    "PYTHONPATH": ":".join(str(ROOT / part) for part in ("images/core", "images/web", "tests")),
+    "PYTHONPATH": ":".join(
+        str(ROOT / part) for part in ("images/core", "images/web", "tests/support")
+    ),
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_CONFIG_FILE": os.devnull,
     "IMAGEFLEET_LOG_FORMAT": "json",

@@ -19,7 +19,7 @@ import psutil
 
 from imagefleet_scripts.emulator import free_port
 
-SAMPLES = Path(__file__).parents[1] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
 
 READY_S = 60

@@ -20,7 +20,7 @@ import requests
 from system import wait_for
 from worker_tier import PACKAGES
 
-PATH = os.pathsep.join([*PACKAGES, str(Path(__file__).parents[1] / "images/web")])
+PATH = os.pathsep.join([*PACKAGES, str(Path(__file__).parents[2] / "images/web")])
 READY_S, STOP_S = 60, 40
 TIMEOUT_S = 60
 

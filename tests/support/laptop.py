@@ -23,7 +23,7 @@ from docker_engine import require_engine
 from imagefleet_scripts.emulator import free_port
 from system import wait_for
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILES = ("compose.yaml", "tests/docker/compose.override.yaml")
 # Not `latest`, which a user of this machine may be running.
 TAG = "test"

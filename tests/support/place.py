@@ -31,8 +31,8 @@ from web_process import WebProcess
 from web_tier import result_of
 from worker_tier import PACKAGES
 
-TEMPLATE = Path(__file__).parents[1] / "infra/data.yaml"
-SCALER = str(Path(__file__).parents[1] / "images/scaler")
+TEMPLATE = Path(__file__).parents[2] / "infra/data.yaml"
+SCALER = str(Path(__file__).parents[2] / "images/scaler")
 NUMBERS = itertools.count(1)
 
 

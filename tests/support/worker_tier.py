@@ -27,7 +27,7 @@ from imagefleet_worker.settings import WorkerSettings
 from imagefleet_worker.worker import Worker
 
 # What a worker's own process needs on its path.
-PACKAGES = [str(Path(__file__).parents[1] / "images" / tier) for tier in ("core", "worker")]
+PACKAGES = [str(Path(__file__).parents[2] / "images" / tier) for tier in ("core", "worker")]
 
 REQUESTS, DEAD, TELEMETRY = (
     "imagefleet-requests",

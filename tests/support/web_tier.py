@@ -19,7 +19,7 @@ from imagefleet_web import services
 from imagefleet_web.app import create_app
 from imagefleet_web.settings import WebSettings
 
-SAMPLES = Path(__file__).parent.parent / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 CHELSEA = (SAMPLES / "chelsea.jpg").read_bytes()
 COFFEE = (SAMPLES / "coffee.jpg").read_bytes()
 

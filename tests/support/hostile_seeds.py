@@ -11,7 +11,7 @@ from PIL import Image, features
 
 import hostile_parts as parts
 
-_PHOTOGRAPH = Path(__file__).parents[1] / "samples/chelsea.jpg"
+_PHOTOGRAPH = Path(__file__).parents[2] / "samples/chelsea.jpg"
 _SIDES = (48, 40)
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 _TIFF_MODES = ("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I;16B", "I", "F")

@@ -19,7 +19,7 @@ import cloudformation
 import docker_engine
 from system import wait_for
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 INSTANCE = "i-0123456789abcdef0"
 # Where images of ECR come from in these tests: nowhere, so what isn't there can't be had.
 REGISTRY = "localhost:9"
@@ -141,7 +141,7 @@ def launched(engine: docker.DockerClient, image: str, text: str) -> Iterator[Mac
     )
     container = None
     try:
-        source = (ROOT / "tests/machine_metadata.py").read_text()
+        source = (ROOT / "tests/support/machine_metadata.py").read_text()
         metadata.put_archive("/", packed({"metadata.py": source, "user-data": text}))
         metadata.start()
         container = engine.containers.run(

@@ -24,7 +24,7 @@ import echo_web
 from conditions import skip_or_fail
 from system import wait_for
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NGINX_IMAGE = os.environ.get("NGINX_IMAGE", "nginx:1.29-alpine")
 READY_S = 60
 TIMEOUT_S = 30
