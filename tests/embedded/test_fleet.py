@@ -90,6 +90,12 @@ def fleet(url: str) -> dict[str, Any]:
     return told
 
 
+def follows(wanted: list[str], seen: list[str]) -> bool:
+    """Return whether one came after the other, whatever was in between."""
+    rest = iter(seen)
+    return all(each in rest for each in wanted)
+
+
 def test_a_burst_is_told_from_the_first_worker_to_the_last(tmp_path: Path) -> None:
     environ = {
         **ENVIRON,
@@ -120,7 +126,7 @@ def test_a_burst_is_told_from_the_first_worker_to_the_last(tmp_path: Path) -> No
             # then workers were seen as they began, at work, and when they had nothing to do
             phases = list(stream.phases().values())
             assert all(each[0] == "booting" for each in phases)
-            assert ["booting", "busy", "idle"] in [each[:3] for each in phases]
+            assert any(follows(["booting", "busy", "idle"], each) for each in phases)
             seen = [worker for event in stream.events for worker in event["workers"]]
             assert any(each["images_per_s"] for each in seen)
             assert any(each["service_s"] for each in seen)

@@ -120,7 +120,12 @@ class ProcessProvider:
 
     def _running(self) -> Iterator[tuple[str, psutil.Process]]:
         """Yield the id and process of each of this fleet's workers."""
+        # The environment of one that has only just been started can't be read yet.
+        own = {each.pid: worker for worker, each in self._children.items() if each.poll() is None}
         for process in psutil.process_iter():
+            if worker := own.get(process.pid):
+                yield worker, process
+                continue
             try:
                 # What a worker starts inherits its environment, but not the head of the session.
                 if os.getsid(process.pid) != process.pid:
