@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +18,9 @@ from imagefleet_core.aws import Aws
 from imagefleet_core.keys import FLEET_REPORT
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_scripts.deploy import __main__ as deploy
-from imagefleet_scripts.deploy import destroy, machines, push, status, template
+from imagefleet_scripts.deploy import builds, destroy, machines, push, status, template
 from imagefleet_scripts.deploy.account import IMAGES
+from imagefleet_scripts.deploy.stacks import Stack
 
 pytestmark = pytest.mark.embedded
 
@@ -55,9 +56,9 @@ class Deployment:
             left = command.main(["--prefix", self.prefix, *arguments])
         return left, said.getvalue()
 
-    def push(self, tag: str) -> None:
+    def push(self, tag: str, images: Sequence[str] = IMAGES) -> None:
         """Put images into the repositories, as far as an emulator wants to know."""
-        for image in IMAGES:
+        for image in images:
             digest = f"sha256:{image}-{tag}"
             boto3.client("ecr").put_image(
                 repositoryName=f"{self.prefix}/imagefleet-{image}",
@@ -162,7 +163,9 @@ def test_a_version_needs_its_images_and_its_secrets_before_it_runs(
     deployment = new()
     said = deployment.run(deploy, *EMULATED)
     assert f".dkr.ecr.us-east-1.amazonaws.com/{deployment.prefix}/" in said
-    assert "next: ./scripts/push-images" in said
+    other = f"--prefix {deployment.prefix}"
+    release = f"./scripts/deploy {other} --image TAG --secrets DIR"
+    assert f"next: ./scripts/push-images {other}, then {release}\n" in said
 
     # when a version is asked for without images, and without secrets, nothing changes
     without_images = deployment.tried(deploy, "--image", "1.0")
@@ -307,6 +310,30 @@ def fill(deployment: Deployment) -> None:
         boto3.client("s3").put_object(Bucket=bucket, Key="a/1", Body=b"...")
 
 
+def test_destroying_takes_every_version_with_it(
+    new: Callable[[], Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given versions were turned on, and there are more than a page has, deleted ones among them
+    monkeypatch.setattr(destroy, "VERSIONS_AT_ONCE", 3)
+    deployment = new()
+    deployment.run(deploy, *EMULATED)
+    fill(deployment)
+    s3 = boto3.client("s3")
+    for bucket in deployment.buckets():
+        on = {"Status": "Enabled"}
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=cast(Any, on))
+        for number in range(4):
+            s3.put_object(Bucket=bucket, Key=f"a/{number}", Body=b"new")
+            s3.put_object(Bucket=bucket, Key=f"a/{number}", Body=b"newer")
+        s3.delete_object(Bucket=bucket, Key="a/1")
+        s3.delete_object(Bucket=bucket, Key="a/3")
+
+    said = deployment.run(destroy, "--yes")
+
+    assert said.count(": 11 objects, and the bucket") == 2
+    assert deployment.buckets() == []
+
+
 def left(deployment: Deployment) -> Sequence[Any]:
     ssm, ecr, ec2, logs = (client(name) for name in ("ssm", "ecr", "ec2", "logs"))
     named = [{"Name": "tag:Name", "Values": [f"{deployment.prefix}*", deployment.prefix]}]
@@ -355,7 +382,7 @@ def without(resource: str) -> Callable[[], str]:
     """Return what makes the template without a resource that MiniStack does not know."""
     body = json.loads(template.fleet())
     del body["Resources"][resource]
-    return lambda: json.dumps(body)
+    return lambda: json.dumps(body, separators=(",", ":"))  # as short as AWS wants it
 
 
 def test_data_can_outlive_the_machines_and_be_used_by_the_next(
@@ -373,6 +400,130 @@ def test_data_can_outlive_the_machines_and_be_used_by_the_next(
     assert f"{deployment.prefix}-data: nothing to change" in deployment.run(deploy, *EMULATED)
 
 
+# --- all of it in one go --------------------------------------------------------------------------
+
+COMMIT = "0123456789ab"
+
+
+@dataclass
+class Builder:
+    """What builds and pushes, without Docker.
+
+    Attributes:
+        pushed: the images that lie in the repositories by its work.
+        breaks_after: how many more it pushes before somebody interrupts it; None for nobody.
+    """
+
+    deployment: Deployment
+    pushed: list[str] = field(default_factory=list)
+    breaks_after: int | None = None
+
+    def build(
+        self, _account: Any, _registry: str, tag: str, images: Sequence[str], _options: Any
+    ) -> None:
+        for number, image in enumerate(images):
+            if number == self.breaks_after:
+                raise KeyboardInterrupt
+            self.deployment.push(tag, [image])
+            self.pushed.append(image)
+
+
+@pytest.fixture
+def building(
+    new: Callable[[], Deployment], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Deployment, Builder]:
+    """A system of which nothing is there, and what builds for it."""
+    deployment = new()
+    builder = Builder(deployment)
+    monkeypatch.setattr(push, "build", builder.build)
+    monkeypatch.setattr(push, "commit", lambda _option: COMMIT)
+    monkeypatch.setattr(builds, "require_builder", lambda: None)
+    return deployment, builder
+
+
+def test_one_command_makes_a_service_however_often_it_is_broken_off(
+    building: tuple[Deployment, Builder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment, builder = building
+    all_of_it = (*EMULATED, "--all", "--secrets", str(deployment.secrets))
+
+    # given it was interrupted between the stacks, amid the images, and before the release
+    with monkeypatch.context() as patched:
+        interrupt_at_fleet(patched)
+        assert deployment.tried(deploy, *all_of_it)[0] == 130
+        assert list(deployment.stacks()) == [f"{deployment.prefix}-data"]
+    builder.breaks_after = 2
+    assert deployment.tried(deploy, *all_of_it)[0] == 130
+    builder.breaks_after = None
+    with monkeypatch.context() as patched:
+        interrupt_at_fleet(patched)
+        assert deployment.tried(deploy, *all_of_it)[0] == 130
+    assert parameters(f"{deployment.prefix}-fleet").get("ImageTag", "") == ""
+
+    # when it is done again
+    said = deployment.run(deploy, *all_of_it)
+
+    # then the commit runs, and every image was pushed once
+    assert parameters(f"{deployment.prefix}-fleet")["ImageTag"] == COMMIT
+    assert sorted(builder.pushed) == sorted(IMAGES)
+    assert f"next: ./scripts/status --prefix {deployment.prefix}" in said
+    assert (
+        f"alarms reach nobody yet: ./scripts/deploy --prefix {deployment.prefix} "
+        "--parameter AlarmEmail=you@example.com" in said
+    )
+
+    # and once more changes nothing
+    again = deployment.run(deploy, "--all")
+    assert again.count("nothing to change") == 2
+    assert len(builder.pushed) == len(IMAGES)
+
+
+def interrupt_at_fleet(patched: pytest.MonkeyPatch) -> None:
+    """Have somebody interrupt the next change of the machines' stack before it begins."""
+    apply = Stack.apply
+
+    def applied(self: Stack, body: str, given: Any) -> Any:
+        if self.name.endswith("-fleet"):
+            raise KeyboardInterrupt
+        return apply(self, body, given)
+
+    patched.setattr(Stack, "apply", applied)
+
+
+def test_a_plan_of_all_tells_the_steps_and_makes_nothing(
+    building: tuple[Deployment, Builder],
+) -> None:
+    deployment, builder = building
+
+    said = deployment.run(
+        deploy, *EMULATED, "--all", "--plan", "--secrets", str(deployment.secrets)
+    )
+
+    steps = [line for line in said.splitlines() if " of 3: " in line]
+    assert steps == [
+        "1 of 3: buckets, queues, network, roles, repositories",
+        f"2 of 3: builds and pushes web, scaler, worker, proxy, as {COMMIT}",
+        f"3 of 3: the web host and the workers, as {COMMIT}",
+    ]
+    assert "Add     RequestsQueue" in said
+    assert (deployment.stacks(), deployment.buckets(), builder.pushed) == ({}, [], [])
+
+
+def test_what_only_a_human_has_is_asked_for_before_anything_is_made(
+    building: tuple[Deployment, Builder],
+) -> None:
+    deployment, builder = building
+
+    left, said = deployment.tried(deploy, *EMULATED, "--all")
+
+    assert left == 2
+    assert "needs fullchain.pem, keys.txt, privkey.pem" in said
+    assert (deployment.stacks(), builder.pushed) == ({}, [])
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
 def test_images_are_built_and_pushed_once(
     released: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,12 +533,12 @@ def test_images_are_built_and_pushed_once(
     said = released.run(push, "--tag", "2.0", "--", "--set", "worker.target=torch")
 
     registry = f"000000000000.dkr.ecr.us-east-1.amazonaws.com/{released.prefix}/"
-    login, *_ = lines = log.read_text().splitlines()
-    assert login.startswith("docker login --username AWS --password-stdin")
-    (bake,) = [line for line in lines if "buildx bake" in line]
+    lines = log.read_text().splitlines()
+    assert any(line.startswith("docker login --username AWS --password-stdin") for line in lines)
+    (bake,) = [line for line in lines if line.startswith("docker buildx bake")]
     assert bake.endswith("--set worker.target=torch web scaler worker proxy")
     assert f"{registry} 2.0" in lines
-    assert "next: ./scripts/deploy --image 2.0" in said
+    assert f"next: ./scripts/deploy --prefix {released.prefix} --image 2.0\n" in said
 
 
 def test_images_that_are_there_are_not_pushed_again(
@@ -403,7 +554,7 @@ def test_images_that_are_there_are_not_pushed_again(
 def test_a_push_that_fails_says_so(
     released: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub(tmp_path, monkeypatch, "docker", '[ "$1" = login ]')
+    stub(tmp_path, monkeypatch, "docker", '[ "$2" != bake ]')
 
     left, said = released.tried(push, "--tag", "2.0")
 

@@ -18,7 +18,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from iam_account import PREFIX, ROLES, TAG, GuardedAccount, guarded
+from iam_account import PREFIX, ROLES, TAG, GuardedAccount, guarded, outputs
 from iam_calls import arn
 from iam_life import HOST_MARK, answer_dead, instances, leave_dead, live, made, scale
 from iam_policy import Asked, Grant
@@ -41,6 +41,10 @@ UNUSED = {
         ("ssm:GetParametersByPath", f"parameter/{PREFIX}/web/*"): PAIR,
         ("ssm:GetParameter", f"parameter/{PREFIX}/web"): PAIR,
         ("ec2:AssociateAddress", "network-interface/*"): "the emulator's instances have none",
+        (
+            "autoscaling:SetInstanceHealth",
+            f"autoScalingGroupName/{PREFIX}-fleet-WebHosts-*",
+        ): "the emulator does not know this call",
     },
     "scaler": {
         ("ec2:RunInstances", "fleet/*"): PAIR,
@@ -137,6 +141,16 @@ def test_the_policy_in_the_docs_is_enough_to_scale(account: GuardedAccount, by_r
         "arn:aws:iam::123456789012:role/imagefleet-worker", account.tiers["worker"].arn
     )
     text = re.sub(r'"imagefleet"', f'"{PREFIX}"', text)
+    told = outputs()
+    first, second = told["WorkerSubnets"].split(",")
+    for placeholder, name in (
+        ("lt-0123456789abcdef0", told["WorkerTemplate"]),
+        ("sg-0123456789abcdef0", told["WorkerSecurityGroup"]),
+        ("subnet-0123456789abcdef0", first),
+        ("subnet-0123456789abcdef1", second),
+    ):
+        assert placeholder in text
+        text = text.replace(placeholder, name)
     documented = account.add_role(f"documented-{by_run}", [json.loads(text)])
 
     scale(documented, by_run=by_run)
@@ -210,18 +224,39 @@ def worker_instance(account: GuardedAccount) -> str:
 
 @dataclass(frozen=True)
 class Templates:
-    """What makes a launch one by the workers' template, or by one with the web host's role."""
+    """What makes a launch one by the workers' template, or by the web host's; and their profiles.
+
+    Attributes:
+        profile: the web host's.
+        elsewhere: a subnet and a security group of another network.
+    """
 
     ours: dict[str, Any]
     hosts: dict[str, Any]
+    profile: dict[str, Any]
+    elsewhere: tuple[str, str]
 
 
 @pytest.fixture(scope="module")
 def templates(account: GuardedAccount) -> Templates:
     def by(template: str) -> dict[str, Any]:
-        return {"LaunchTemplate": {"LaunchTemplateName": template, "Version": "1"}}
+        subnet = outputs()["WorkerSubnets"].partition(",")[0]
+        return {
+            "LaunchTemplate": {"LaunchTemplateName": template, "Version": "1"},
+            "SubnetId": subnet,
+        }
 
-    return Templates(by(f"{PREFIX}-worker"), by(f"{PREFIX}-web"))
+    ec2 = boto3.client("ec2")
+    (version,) = ec2.describe_launch_template_versions(
+        LaunchTemplateName=f"{PREFIX}-web", Versions=["1"]
+    )["LaunchTemplateVersions"]
+    profile = version["LaunchTemplateData"]["IamInstanceProfile"]["Arn"].rpartition("/")[2]
+    vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.99.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="other", Description="other", VpcId=vpc)["GroupId"]
+    return Templates(
+        by(f"{PREFIX}-worker"), by(f"{PREFIX}-web"), {"Name": profile}, (subnet, group)
+    )
 
 
 NONE_OF_ITS_BUSINESS: list[tuple[str, str, Callable[[Stranger], Any]]] = [
@@ -298,13 +333,37 @@ ONLY_OURS: list[tuple[str, Callable[[Stranger, Templates], Any]]] = [
     ),
     (
         "an instance with another role",
-        lambda one, template: made(one.client("ec2"), specification(PREFIX), **template.hosts),
+        lambda one, template: changed(one, template, IamInstanceProfile=template.profile),
     ),
     (
-        "a fleet of instances with another role",
+        "an instance of another type",
+        lambda one, template: changed(one, template, InstanceType="p5.48xlarge"),
+    ),
+    (
+        "an instance in another network",
+        lambda one, template: changed(one, template, SubnetId=template.elsewhere[0]),
+    ),
+    (
+        "an instance that others can reach",
+        lambda one, template: changed(one, template, SecurityGroupIds=[template.elsewhere[1]]),
+    ),
+    (
+        "an instance by another template",
+        lambda one, template: made(
+            one.client("ec2"), specification(PREFIX, "volume"), **template.hosts
+        ),
+    ),
+    (
+        "a fleet of instances by another template",
         lambda one, template: fleet(one, template.hosts, specification(PREFIX, "fleet")),
     ),
 ]
+
+
+def changed(one: Stranger, template: Templates, **changes: Any) -> str:
+    """Launch an instance as the scaler may, but for something."""
+    launch = template.ours | changes
+    return made(one.client("ec2"), specification(PREFIX, "volume"), **launch)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +435,12 @@ def fleet(one: Stranger, launch: dict[str, Any], marks: list[Any]) -> Any:
     """Launch an instance as the scaler does, but for what it is told."""
     return one.client("ec2").create_fleet(
         Type="instant",
-        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": launch["LaunchTemplate"]}],
+        LaunchTemplateConfigs=[
+            {
+                "LaunchTemplateSpecification": launch["LaunchTemplate"],
+                "Overrides": [{"SubnetId": launch["SubnetId"]}],
+            }
+        ],
         TargetCapacitySpecification={
             "TotalTargetCapacity": 1,
             "DefaultTargetCapacityType": "on-demand",

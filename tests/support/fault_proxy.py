@@ -79,6 +79,8 @@ class Call:
                 return self.method.capitalize() + kind
             case "GET" if "list-type=2" in self.path:
                 return "ListObjectsV2"
+            case "GET" if urlsplit(self.path).query.startswith("versions"):
+                return "ListObjectVersions"
             case "HEAD":
                 return f"Head{kind}"
             case "POST" if urlsplit(self.path).query.startswith("delete"):

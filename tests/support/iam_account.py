@@ -165,6 +165,7 @@ def _entered(endpoint: str, folder: Path) -> Iterator[GuardedAccount]:
             "IMAGEFLEET_PREFIX": PREFIX,
             "IMAGEFLEET_INPUT_BUCKET_NAME": buckets["InputBucket"],
             "IMAGEFLEET_RESULTS_BUCKET_NAME": buckets["ResultsBucket"],
+            "IMAGEFLEET_SUBNETS": outputs()["WorkerSubnets"],
         }
         for name in ("worker", "host"):  # EC2 hands these out, and only root may stand in for it
             tiers[name].environ = ours | _taken(boto3.client("sts"), tiers[name], guard)
@@ -247,6 +248,12 @@ def run(command: Any, prefix: str, *arguments: str) -> str:
         left = command.main(["--prefix", prefix, *arguments])
     assert left == 0, said.getvalue()
     return said.getvalue()
+
+
+def outputs() -> dict[str, str]:
+    """Return what the stack of machines tells."""
+    found = boto3.client("cloudformation").describe_stacks(StackName=f"{PREFIX}-fleet")
+    return {each["OutputKey"]: each["OutputValue"] for each in found["Stacks"][0]["Outputs"]}
 
 
 def _resources(stack: str) -> dict[str, str]:

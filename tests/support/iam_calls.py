@@ -23,6 +23,7 @@ _S3 = {
     "DeleteObject": "DeleteObject",
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
     "DeleteBucket": "DeleteBucket",
 }
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/[^/]*/([^/]+)/")
@@ -87,8 +88,11 @@ def _of_s3(call: Call) -> list[Asked]:
     if form := _form(call):
         return [Asked("s3:PutObject", f"arn:aws:s3:::{bucket}/{form['key']}")]
     if call.name == "DeleteObjects":
-        keys = re.findall(r"<Key>(.*?)</Key>", call.body.decode())
-        return [Asked("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{each}") for each in keys]
+        objects = re.findall(r"<Key>(.*?)</Key>(<VersionId>)?", call.body.decode())
+        return [
+            Asked(f"s3:DeleteObject{'Version' * bool(version)}", f"arn:aws:s3:::{bucket}/{key}")
+            for key, version in objects
+        ]
     name = _S3[call.name or f"{call.method.capitalize()}Bucket"]
     return [Asked(f"s3:{name}", f"arn:aws:s3:::{bucket}/{key}".removesuffix("/"))]
 

@@ -69,8 +69,12 @@ class Ec2Rules:
         tags = _tags(call, data)
         subnets = _values(call, r"SubnetId|LaunchTemplateConfigs\.1\.Overrides\.\d+\.SubnetId")
         image = call.get("ImageId") or data["ImageId"]
+        types = _values(
+            call, r"InstanceType|LaunchTemplateConfigs\.1\.Overrides\.\d+\.InstanceType"
+        )
         touched += [f"subnet/{each}" for each in subnets or ["*"]]
-        touched += [f"security-group/{each}" for each in data.get("SecurityGroupIds", ["*"])]
+        groups = _values(call, r"SecurityGroupId\.\d+") or data.get("SecurityGroupIds", ["*"])
+        touched += [f"security-group/{each}" for each in groups]
         spot = call.get("InstanceMarketOptions.MarketType") == "spot" or (
             int(call.get("TargetCapacitySpecification.SpotTargetCapacity", 0)) > 0
         )
@@ -78,15 +82,20 @@ class Ec2Rules:
         for each in dict.fromkeys((action, "RunInstances")):
             made = ("fleet", *MADE) if each == "CreateFleet" else MADE
             for kind in (*made, *(["spot-instances-request"] if spot else [])):
-                yield Asked(f"ec2:{each}", arn("ec2", f"{kind}/*"), tags.get(kind, {}))
+                # Of a fleet it is not known whether the types are told, so they must not be needed.
+                known = types or [data.get("InstanceType", "m1.small")]
+                for of in known if (each, kind) == ("RunInstances", "instance") else [""]:
+                    context = {"ec2:InstanceType": of} if of else {}
+                    wanted = tags.get(kind, {}) | context
+                    yield Asked(f"ec2:{each}", arn("ec2", f"{kind}/*"), wanted)
             for what in touched:
                 yield Asked(f"ec2:{each}", arn("ec2", what))
             yield Asked(f"ec2:{each}", f"arn:aws:ec2:us-east-1::image/{image}")
         for kind, wanted in tags.items():
             by = {"ec2:CreateAction": action if kind == "fleet" else "RunInstances"}
             yield Asked("ec2:CreateTags", arn("ec2", f"{kind}/*"), {**wanted, **by})
-        if profile := data.get("IamInstanceProfile"):
-            name = profile["Arn"].rpartition("/")[2]
+        profile = data.get("IamInstanceProfile", {}).get("Arn", "")
+        if name := call.get("IamInstanceProfile.Name") or profile.rpartition("/")[2]:
             for role in self.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"][
                 "Roles"
             ]:

@@ -22,7 +22,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from iam_account import AMI, PREFIX, TAG, GuardedAccount, Tier
+from iam_account import AMI, PREFIX, TAG, GuardedAccount, Tier, outputs
 from imagefleet_core import keys
 from imagefleet_core.jobs import JobId, Request, Result, Status, new_batch_id
 from imagefleet_core.sqs import SqsQueues
@@ -184,11 +184,9 @@ def leave_queues(web: Tier) -> None:
 
 def scale(scaler: Tier, *, by_run: bool) -> None:
     """Launch, stop, start and end instances, spot ones and others."""
-    subnets = boto3.client("ec2").describe_subnets()["Subnets"]
-    places: dict[str, Any] = {
-        "subnets": tuple(each["SubnetId"] for each in subnets[:2]),
-        "by_run": by_run,
-    }
+    subnets = tuple(outputs()["WorkerSubnets"].split(","))
+    types = ("c7i.large", "c6i.large")
+    places: dict[str, Any] = {"subnets": subnets, "types": types, "by_run": by_run}
     fleet = provider(scaler, warm_pool=1, spot_percent=50, **places)
     fleet.sweep()
     workers = fleet.launch(4)

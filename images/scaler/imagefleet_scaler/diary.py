@@ -1,4 +1,7 @@
-"""What the loop's log says of states that last: each once, when it begins, changes or ends."""
+"""What the loop's log says of states that last: when each begins, changes or ends.
+
+What alarms look for is said again while it lasts, as they are over five minutes after a line.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,31 @@ from imagefleet_scaler.policy import Decision
 
 log = structlog.get_logger()
 
+# Well within the alarms' period, 300 s in infra/fleet.yaml, so that each period has a line.
+AGAIN_S = 120.0
+
 
 class Diary:
-    """Remembers what was said last, so that no turn says it again."""
+    """Remembers what was said last, so that not every turn says it again."""
 
     def __init__(self) -> None:
         self._cap = ""
+        self._capped_at = float("-inf")
         self._trouble: str | None = None
+        self._failed_at = float("-inf")
         self._would: tuple[int, tuple[str, ...]] | None = None
 
-    def capped(self, cap: str, reason: str) -> None:
-        """Say what keeps the fleet small when it begins to, and when it no longer does.
+    def capped(self, cap: str, reason: str, now: float) -> None:
+        """Say what keeps the fleet small while it does, and when it no longer does.
 
         Alarms look for these lines, and for the kind of cap.
+
+        Args:
+            now: Unix seconds.
         """
-        if cap == self._cap:
+        if cap == self._cap and not (cap and now - self._capped_at >= AGAIN_S):
             return
-        self._cap = cap
+        self._cap, self._capped_at = cap, now
         if cap:
             log.warning("the fleet can't grow as it should", cap=cap, reason=reason)
         else:
@@ -43,12 +54,18 @@ class Diary:
             )
         self._would = would
 
-    def failed(self, error: Exception) -> None:
-        """Log a trouble in full when it begins or changes, and not at every turn it lasts."""
+    def failed(self, error: Exception, now: float) -> None:
+        """Log a trouble in full when it begins or changes, and now and then while it lasts.
+
+        Args:
+            now: Unix seconds.
+        """
         trouble = str(error) or repr(error)
-        if trouble == self._trouble:
+        if trouble == self._trouble and now - self._failed_at < AGAIN_S:
             log.debug("this turn failed too", reason=trouble)
-        elif isinstance(error, ImagefleetError):
+            return
+        self._failed_at = now
+        if isinstance(error, ImagefleetError):
             log.error("this turn failed; trying on", reason=trouble)
         else:
             log.error("this turn failed; trying on", reason=trouble, exc_info=error)

@@ -143,7 +143,7 @@ class Loop:
             for tell in self._listeners:
                 tell(observation, decision)
         except Exception as error:  # noqa: BLE001  # the next turn may well succeed
-            self._diary.failed(error)
+            self._diary.failed(error, now)
             if self._on_end:
                 self._on_end(time.monotonic() - began, error)
             return None
@@ -203,7 +203,7 @@ class Loop:
         if self._dry_run:
             self._diary.would(decision, facts)
             return
-        self._diary.capped(decision.cap, decision.capped)
+        self._diary.capped(decision.cap, decision.capped, decision.at)
         if not (decision.launch or decision.retire):
             log.debug("the fleet stays as it is", **facts)
             return

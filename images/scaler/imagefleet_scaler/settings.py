@@ -45,6 +45,12 @@ class ScalerSettings(Settings):
     scale_in_after_s: float = setting(
         15, "seconds fewer must have been needed before idle workers go", at_least=0
     )
+    billed_s: float = setting(
+        0,
+        "seconds that a worker is billed for at least, for which idle ones stay; 0 for the"
+        " provider's usual ones",
+        at_least=0,
+    )
     counts_lag_s: float = setting(
         60,
         "seconds for which SQS's counts may be wrong; 0 with an emulator, whose are exact",
@@ -230,7 +236,7 @@ class ScalerSettings(Settings):
             slots=self.worker_slots,
             scale_in_after_s=self.scale_in_after_s,
             counts_lag_s=self.counts_lag_s,
-            billed_s=billed_s,
+            billed_s=self.billed_s or billed_s,
             launches_a_minute=self.max_launches_per_minute,
             lifetime_s=self.worker_lifetime_s,
             worker_usd_per_hour=self.usd_per_hour,

@@ -11,7 +11,9 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagefleet_core.aws import explain
+from imagefleet_core.errors import ImagefleetError
 from imagefleet_scripts.bake_ami import images, machine, userdata
+from imagefleet_scripts.deploy import next_step
 from imagefleet_scripts.deploy.account import Account
 from imagefleet_scripts.deploy.cli import Wrong, parser, run, say
 from imagefleet_scripts.deploy.release import has_image
@@ -71,8 +73,7 @@ def bake(account: Account, options: argparse.Namespace) -> None:
         )
     _tidy(account, {found.used, image}, options.keep)
     say()
-    other = "" if account.prefix == "imagefleet" else f" --prefix {account.prefix}"
-    say(f"next: ./scripts/deploy{other} --parameter WorkerAmi={image}")
+    say(f"next: {next_step.command(account, 'deploy', '--parameter', f'WorkerAmi={image}')}")
 
 
 def _found(account: Account, options: argparse.Namespace) -> Found:
@@ -80,14 +81,14 @@ def _found(account: Account, options: argparse.Namespace) -> Found:
     stack = Stack(account.cloudformation, account.fleet_stack, say=say)
     outputs, parameters = stack.outputs(), stack.parameters()
     if "Registry" not in outputs:
-        raise Wrong(f"there is no stack {account.fleet_stack} yet: run ./scripts/deploy first")
+        first = next_step.command(account, "deploy")
+        raise Wrong(f"there is no stack {account.fleet_stack} yet: run {first} first")
     version = options.image or parameters.get("ImageTag", "")
     if not version:
         raise Wrong("no version runs yet: name one that ./scripts/push-images pushed with --image")
     if not has_image(account, "worker", version):
-        raise Wrong(
-            f"there is no image {version} of worker in ECR: ./scripts/push-images --tag {version}"
-        )
+        push = next_step.command(account, "push-images", "--tag", version)
+        raise Wrong(f"there is no image {version} of worker in ECR: {push}")
     mark = machine.new_mark()
     recipe = machine.Recipe(
         prefix=account.prefix,
@@ -140,6 +141,8 @@ def _tidy(account: Account, used: set[str], keep: int) -> None:
         images.remove_orphans(account.ec2, account.prefix, say)
     except (ClientError, BotoCoreError) as error:
         say(f"older images are left: {explain(error)}")
+    except ImagefleetError as error:
+        say(f"older images are left: {error}")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imagefleet_core.aws import explain
+from imagefleet_core.aws import error_code, explain
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_scripts.bake_ami.machine import BAKE_TAG, LEFT_AFTER, SYSTEM_TAG
 from imagefleet_scripts.bake_ami.waiting import LAG_S, known, until
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 VERSION_TAG, BASE_TAG = "imagefleet:version", "imagefleet:base"
 # Seconds; a snapshot of some gigabytes takes minutes.
 AVAILABLE_WITHIN_S = 2700.0
+# How long the snapshot of an image that is gone may count as in use.
+RELEASED_WITHIN_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def make(
     Raises:
         ImagefleetError: it failed or takes too long; nothing is left of it.
     """
-    name = f"{prefix}-worker-{version}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    # The instance's id, so that no other bake's image of the same second has this name.
+    name = f"{prefix}-worker-{version}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{instance}"
     tags = [
         {"Key": key, "Value": value}
         for key, value in (
@@ -90,16 +93,34 @@ def make(
         )
     ]
     specifications: Any = [{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")]
-    image = ec2.create_image(
-        InstanceId=instance,
-        Name=name,
-        Description=f"A worker's machine of {prefix}, version {version}",
-        TagSpecifications=specifications,
-    )["ImageId"]
+    try:
+        image = ec2.create_image(
+            InstanceId=instance,
+            Name=name,
+            Description=f"A worker's machine of {prefix}, version {version}",
+            TagSpecifications=specifications,
+        )["ImageId"]
+    except ClientError as error:
+        # The call has no token: the try before, whose answer was lost, made it.
+        if error_code(error) != "InvalidAMIName.Duplicate":
+            raise
+        image = _named(ec2, name, clock, sleep)
     say(f"{image}: {name}")
     with _all_or_nothing(ec2, image, say):
         _available(ec2, image, say, clock, sleep)
     return image
+
+
+def _named(
+    ec2: EC2Client, name: str, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> str:
+    def found() -> str | None:
+        answer = ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])
+        return answer["Images"][0]["ImageId"] if answer["Images"] else None
+
+    return until(
+        found, LAG_S, f"{name}: EC2 says it is there, and lists none", clock=clock, sleep=sleep
+    )
 
 
 def _available(
@@ -143,6 +164,8 @@ def _all_or_nothing(ec2: EC2Client, image: str, say: Callable[[str], None]) -> I
                 remove(ec2, _read(about), say)
         except (ClientError, BotoCoreError) as error:
             say(f"  {image} could not be removed: {explain(error)}")
+        except ImagefleetError as error:
+            say(f"  {error}")
         raise
 
 
@@ -154,7 +177,11 @@ def superfluous(images: Sequence[Baked], keep: int, used: Collection[str]) -> li
 
 
 def remove(ec2: EC2Client, image: Baked, say: Callable[[str], None]) -> None:
-    """Remove an image and its snapshots; what is gone already is no error."""
+    """Remove an image and its snapshots; what is gone already is no error.
+
+    Raises:
+        ImagefleetError: a snapshot is in use for minutes, though its image is gone.
+    """
     known(lambda: ec2.deregister_image(ImageId=image.id))
     for snapshot in image.snapshots:
         _delete(ec2, snapshot)
@@ -164,10 +191,7 @@ def remove(ec2: EC2Client, image: Baked, say: Callable[[str], None]) -> None:
 def remove_orphans(ec2: EC2Client, prefix: str, say: Callable[[str], None]) -> None:
     """Delete snapshots whose image is gone, as after a removal that was broken off."""
     needed = {snapshot for image in baked(ec2, prefix) for snapshot in image.snapshots}
-    answer = ec2.describe_snapshots(
-        OwnerIds=["self"], Filters=[{"Name": f"tag:{BAKE_TAG}", "Values": [prefix]}]
-    )
-    for each in answer["Snapshots"]:
+    for each in _snapshots(ec2, prefix):
         # An image that is being made may not name its snapshot yet.
         old = each["StartTime"] < datetime.now(UTC) - LEFT_AFTER
         if each["SnapshotId"] not in needed and old:
@@ -176,11 +200,47 @@ def remove_orphans(ec2: EC2Client, prefix: str, say: Callable[[str], None]) -> N
 
 
 def remove_all(ec2: EC2Client, prefix: str, say: Callable[[str], None]) -> None:
-    """Remove all images of a system, for good."""
+    """Remove all images of a system and all their snapshots, for good; say what stays."""
     for image in baked(ec2, prefix):
-        remove(ec2, image, say)
-    remove_orphans(ec2, prefix, say)
+        with _said(say):
+            remove(ec2, image, say)
+    for each in _snapshots(ec2, prefix):
+        with _said(say):
+            _delete(ec2, each["SnapshotId"])
+
+
+@contextmanager
+def _said(say: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except ImagefleetError as error:
+        say(f"  {error}")
+
+
+def left(ec2: EC2Client, prefix: str) -> list[str]:
+    """Return the images and snapshots of a system that are there."""
+    snapshots = [each["SnapshotId"] for each in _snapshots(ec2, prefix)]
+    return [*(image.id for image in baked(ec2, prefix)), *snapshots]
+
+
+def _snapshots(ec2: EC2Client, prefix: str) -> Sequence[Any]:
+    answer = ec2.describe_snapshots(
+        OwnerIds=["self"], Filters=[{"Name": f"tag:{BAKE_TAG}", "Values": [prefix]}]
+    )
+    return answer["Snapshots"]
 
 
 def _delete(ec2: EC2Client, snapshot: str) -> None:
-    known(lambda: ec2.delete_snapshot(SnapshotId=snapshot))
+    """Delete a snapshot, which counts as its image's for some seconds after that is gone."""
+
+    def deleted() -> bool | None:
+        try:
+            known(lambda: ec2.delete_snapshot(SnapshotId=snapshot))
+        except ClientError as error:
+            if error_code(error) == "InvalidSnapshot.InUse":
+                return None
+            raise
+        return True
+
+    late = f"{snapshot}: still in use after {RELEASED_WITHIN_S / 60:.0f} minutes"
+    until(deleted, RELEASED_WITHIN_S, late)

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 # On instance, image and snapshots; its value is the prefix. The scaler looks for another one.
 BAKE_TAG, SYSTEM_TAG, ONE_TAG = "imagefleet:bake", "imagefleet:system", "imagefleet:bake-id"
 # Seconds. Packages and a pull take two minutes; a driver that is compiled ten more. The instance
-# itself gives up after BAKE_S, and what is older was left by somebody.
+# itself gives up after BAKE_S. An image may take 45 minutes more (`images.AVAILABLE_WITHIN_S`), so
+# what is older than LEFT_AFTER was left by somebody.
 BAKE_S, STOPS_WITHIN_S, CONSOLE_WITHIN_S = 1800, 2100.0, 300.0
-LEFT_AFTER = timedelta(hours=1)
+LEFT_AFTER = timedelta(hours=2)
 # Between tries to terminate it; of a launch that was not answered EC2 may tell some seconds late.
 PAUSES_S = (0.0, 2.0, 5.0, 10.0, 20.0)
 # What another zone may have.
@@ -229,4 +230,4 @@ def _end(ec2: EC2Client, instance: str, mark: str, say: Callable[[str], None]) -
         except (ClientError, BotoCoreError) as error:
             say(f"  could not be terminated yet: {explain(error)}")
     if instance:
-        say(f"  {instance} IS LEFT: terminate it in EC2, or bake again in an hour")
+        say(f"  {instance} IS LEFT: terminate it in EC2, or bake again in two hours")

@@ -54,4 +54,4 @@ def filled(text: str, names: Mapping[str, str]) -> str:
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"      {line}" for line in lines]
+    return [f"    {line}" for line in lines]

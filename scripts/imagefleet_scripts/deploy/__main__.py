@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from imagefleet_scripts.deploy import release, template
+from imagefleet_scripts.deploy import next_step, release
 from imagefleet_scripts.deploy.account import Account
-from imagefleet_scripts.deploy.changes import Change, known_parameters
-from imagefleet_scripts.deploy.cli import Wrong, pairs, parser, run, say
-from imagefleet_scripts.deploy.settings import idle_s, parsed, read_settings
-from imagefleet_scripts.deploy.stacks import Stack
+from imagefleet_scripts.deploy.cli import parser, run
+from imagefleet_scripts.deploy.everything import everything
+from imagefleet_scripts.deploy.wanted import Wanted, wanted
 
 HELP = """\
 Deploys Imagefleet to AWS, or changes what is there. Doing it twice changes nothing.
 
+  ./scripts/deploy --all --secrets DIR              from an empty account to a working service
+or step by step
   ./scripts/deploy                                  buckets, queues, network, roles, repositories
   ./scripts/push-images                             builds the images and pushes them
   ./scripts/deploy --image TAG --secrets DIR        the web host and the workers, of that version
 
 What isn't given stays as it is: so --image alone is an upgrade, and a rollback with an older TAG.
+--all is an upgrade, too, to the commit that lies here; broken off, do it again.
 """
-_REPLACED = {"True": "  replaced", "Conditional": "  perhaps replaced"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,89 +34,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def deploy(account: Account, options: argparse.Namespace) -> None:
     """Bring both stacks to what was asked for, or tell what that would change."""
-    data, fleet = (
-        Stack(account.cloudformation, name, say=say)
-        for name in (account.data_stack, account.fleet_stack)
-    )
-    bodies = {data: template.data(), fleet: template.fleet()}
-    given = _given(account, options, data, fleet, bodies)
-    secrets = release.read_secrets(options.secrets) if options.secrets else {}
-    tag = given[fleet].get("ImageTag", fleet.parameters().get("ImageTag", ""))
+    found = everything(account, options) if options.all else _stacks(account, options)
+    if not options.plan:
+        next_step.tell(account, found.fleet, secrets_given=bool(found.secrets))
+
+
+def _stacks(account: Account, options: argparse.Namespace) -> Wanted:
+    found = wanted(account, options, options.image or "")
     if options.image:
         release.require_images(account, options.image)
-    if tag:
-        balanced = bool(_value(fleet, given, "CertificateArn"))
-        settings = parsed(_value(fleet, given, "Settings"))
-        release.require_secrets(account, settings, secrets, balanced=balanced)
+    if found.value("ImageTag"):
+        found.require_secrets()
     if options.plan:
-        for stack, body in bodies.items():
-            _show(stack.name, stack.plan(body, given[stack]))
-        return
-    release.store_secrets(account, secrets)
-    for stack, body in bodies.items():
-        stack.apply(body, given[stack])
-    _tell(account, fleet, tag)
-
-
-def _given(
-    account: Account,
-    options: argparse.Namespace,
-    data: Stack,
-    fleet: Stack,
-    bodies: Mapping[Stack, str],
-) -> dict[Stack, dict[str, str]]:
-    """Return the parameters of each stack that are to be set; raises `Wrong`."""
-    asked = pairs(options.parameter)
-    known = {stack: known_parameters(body) for stack, body in bodies.items()}
-    if unknown := set(asked) - set().union(*known.values()):
-        names = sorted(set().union(*known.values()) - {"Prefix", "ImageTag", "Settings"})
-        raise Wrong(f"no parameter {', '.join(sorted(unknown))}; there are {', '.join(names)}")
-    suffix = asked.get("BucketSuffix", data.parameters().get("BucketSuffix", account.usual_suffix))
-    both = {**asked, "Prefix": account.prefix, "BucketSuffix": suffix}
-    given = {
-        stack: {name: value for name, value in both.items() if name in known[stack]}
-        for stack in bodies
-    }
-    if options.image:
-        given[fleet]["ImageTag"] = options.image
-    if options.settings:
-        given[fleet]["Settings"] = read_settings(options.settings)
-    if _value(fleet, given, "CertificateArn") and "BalancerIdleSeconds" not in asked:
-        settings = parsed(_value(fleet, given, "Settings"))
-        given[fleet]["BalancerIdleSeconds"] = str(idle_s(settings))
-    return given
-
-
-def _value(stack: Stack, given: Mapping[Stack, Mapping[str, str]], name: str) -> str:
-    """Return what a parameter is about to be, empty if neither given nor known to the stack."""
-    return given[stack].get(name, stack.parameters().get(name, ""))
-
-
-def _show(name: str, changes: Sequence[Change]) -> None:
-    say(f"{name}: {f'{len(changes)} changes' if changes else 'nothing to change'}")
-    for each in changes:
-        note = _REPLACED.get(each.replacement, "")
-        say(f"  {each.action:<7} {each.resource:<24} {each.kind}{note}")
-
-
-def _tell(account: Account, fleet: Stack, tag: str) -> None:
-    """Print the outputs, and what is to be done next."""
-    outputs = fleet.outputs()
-    say()
-    for name, value in outputs.items():
-        say(f"  {name:<20} {value}")
-    say()
-    if not tag:
-        say("next: ./scripts/push-images, then ./scripts/deploy --image TAG --secrets DIR")
+        found.show()
     else:
-        if address := outputs.get("Balancer") or outputs.get("Address"):
-            say(f"let the name that clients use lead to {address}")
-        other = "" if account.prefix == "imagefleet" else f" --prefix {account.prefix}"
-        say(f"next: ./scripts/status{other}")
+        found.apply()
+    return found
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     made = parser("deploy", HELP)
+    made.add_argument(
+        "--all",
+        action="store_true",
+        help="also build and push the images before; TAG is the commit's id unless --image says it",
+    )
     made.add_argument("--image", metavar="TAG", help="the version to run, which push-images pushed")
     made.add_argument(
         "--settings",

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 IMAGES = ("web", "scaler", "worker", "proxy")
 
 
+USUAL_PREFIX = "imagefleet"
+
+
 class WrongAccount(ImagefleetError):
     """These credentials are of another account, or of none."""
 
@@ -31,6 +34,7 @@ class Account:
 
     Attributes:
         user: the ARN of who we are.
+        options: those of the command line that say which system it is, and must be said again.
     """
 
     session: boto3.Session
@@ -38,6 +42,7 @@ class Account:
     region: str
     user: str
     prefix: str
+    options: tuple[str, ...] = ()
 
     @property
     def data_stack(self) -> str:
@@ -111,4 +116,17 @@ def open_account(prefix: str, *, region: str = "", expected: str = "") -> Accoun
             f"these credentials are of account {identity['Account']}, and not of {expected}: "
             "set AWS_PROFILE, or log in to the other one"
         )
-    return Account(session, identity["Account"], session.region_name, identity["Arn"], prefix)
+    said = {
+        "--prefix": "" if prefix == USUAL_PREFIX else prefix,
+        "--account": expected,
+        "--region": region,
+    }
+    options = [each for option, value in said.items() if value for each in (option, value)]
+    return Account(
+        session,
+        identity["Account"],
+        session.region_name,
+        identity["Arn"],
+        prefix,
+        tuple(options),
+    )

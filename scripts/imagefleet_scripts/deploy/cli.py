@@ -24,7 +24,7 @@ from imagefleet_core.aws import error_code, explain
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.settings import Settings, SettingsError, load
 from imagefleet_core.stack import StackError
-from imagefleet_scripts.deploy.account import Account, WrongAccount, open_account
+from imagefleet_scripts.deploy.account import USUAL_PREFIX, Account, WrongAccount, open_account
 
 DONE, FAILED, USAGE, ACCOUNT, FORBIDDEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
 EXITS = """\
@@ -81,7 +81,7 @@ def parser(command: str, description: str) -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--prefix",
-        default=os.environ.get("IMAGEFLEET_PREFIX") or "imagefleet",
+        default=os.environ.get("IMAGEFLEET_PREFIX") or USUAL_PREFIX,
         help="which system; stands before all names (default: IMAGEFLEET_PREFIX, or imagefleet)",
     )
     made.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
@@ -19,14 +20,20 @@ from imagefleet_scripts.deploy.cli import Wrong, parser, run, say
 from imagefleet_scripts.deploy.release import stored_secrets
 from imagefleet_scripts.deploy.stacks import Stack
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
 HELP = """\
 Takes Imagefleet away from AWS: the web host, then all instances that the scaler launched, network,
 roles, image repositories, machine images that were baked, logs, alarms, keys and certificates; then
-queues and buckets with all images and results, unless --keep-data. It asks before. Broken off, do
+buckets with all images and results, and queues, unless --keep-data. It asks before. Broken off, do
 it again.
 """
 _NO_BUCKET = {"NoSuchBucket", "404"}
 _AT_ONCE = 10  # of SSM parameters
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+VERSIONS_AT_ONCE = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,9 +66,11 @@ def destroy(account: Account, options: argparse.Namespace) -> None:
     if options.keep_data:
         say(f"kept: {account.data_stack}, with {' and '.join(buckets)}")
     else:
-        data.delete()
         for bucket in buckets:
             _remove_bucket(account, bucket)
+        # It alone knows the buckets' names: so last, for whoever is interrupted.
+        if not data.delete():
+            say(f"no {account.data_stack}: only buckets that end in {suffix} were looked for")
     _look_again(account)
 
 
@@ -92,26 +101,32 @@ def _forget_secrets(account: Account) -> None:
 
 
 def _remove_bucket(account: Account, bucket: str) -> None:
-    """Delete a bucket with all that is in it; one that isn't there is no error."""
+    """Delete a bucket with all that is in it, of every version; if it isn't there, no error."""
     s3 = account.aws.s3(connections=1)
     count = 0
     try:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-            keys = [each["Key"] for each in page.get("Contents", ())]
-            if not keys:
-                continue
-            answer = s3.delete_objects(
-                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
+        while objects := _first_versions(s3, bucket):
+            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             for failed in answer.get("Errors", ()):
                 raise ImagefleetError(f"{bucket}/{failed.get('Key')}: {failed.get('Message')}")
-            count += len(keys)
+            count += len(objects)
         s3.delete_bucket(Bucket=bucket)
     except ClientError as error:
         if error_code(error) in _NO_BUCKET:
             return
         raise
     say(f"  {bucket}: {count:,} objects, and the bucket")
+
+
+def _first_versions(s3: S3Client, bucket: str) -> list[ObjectIdentifierTypeDef]:
+    """Return what a bucket has first, markers of deletion too; nothing once it is empty.
+
+    Without versions each object has one, `null`. Nobody says where a listing goes on after a
+    version that was deleted meanwhile, so each begins anew.
+    """
+    page = s3.list_object_versions(Bucket=bucket, MaxKeys=VERSIONS_AT_ONCE)
+    found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+    return [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
 
 
 def _look_again(account: Account) -> None:
@@ -121,6 +136,8 @@ def _look_again(account: Account) -> None:
     )
     if left := [each["VolumeId"] for each in found["Volumes"]]:
         say(f"volumes are left, which go within minutes or by hand: {', '.join(left)}")
+    if left := images.left(account.ec2, account.prefix):
+        say(f"machine images or snapshots are left, destroy again: {', '.join(left)}")
     say(f"{account.prefix} is gone")
 
 

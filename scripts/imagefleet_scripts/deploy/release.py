@@ -8,6 +8,7 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from imagefleet_core.aws import error_code
+from imagefleet_scripts.deploy import next_step
 from imagefleet_scripts.deploy.account import IMAGES, Account
 from imagefleet_scripts.deploy.cli import Wrong, say
 
@@ -20,12 +21,17 @@ STANDARD_BYTES, MOST_BYTES = 4096, 8192
 
 def require_images(account: Account, tag: str) -> None:
     """Return if all images of a version are in their repositories; raises `Wrong` naming others."""
-    missing = [image for image in IMAGES if not has_image(account, image, tag)]
-    if missing:
+    if missing := missing_images(account, tag):
         raise Wrong(
             f"there is no image {tag} of {', '.join(missing)} in ECR: "
-            f"./scripts/push-images --tag {tag} (after a first ./scripts/deploy without --image)"
+            f"{next_step.command(account, 'push-images', '--tag', tag)} (after a first "
+            f"{next_step.command(account, 'deploy')} without --image)"
         )
+
+
+def missing_images(account: Account, tag: str) -> list[str]:
+    """Return the images that nobody has pushed of a version."""
+    return [image for image in IMAGES if not has_image(account, image, tag)]
 
 
 def has_image(account: Account, image: str, tag: str) -> bool:
@@ -104,11 +110,26 @@ def store_secrets(account: Account, secrets: Mapping[str, str]) -> None:
     for name, text in secrets.items():
         if before.get(name) == text:
             continue
-        account.client("ssm").put_parameter(
-            Name=f"{account.secrets_path}/{name}",
-            Value=text,
-            Type="SecureString",
-            Overwrite=True,
-            Tier="Standard" if len(text.encode()) <= STANDARD_BYTES else "Advanced",
-        )
+        _store(account, f"{account.secrets_path}/{name}", text)
         say(f"{account.secrets_path}/{name}: stored; a host that runs has it within ten minutes")
+
+
+def _store(account: Account, parameter: str, text: str) -> None:
+    """Put one secret into the cheapest tier that takes it.
+
+    What was advanced once stays so, as SSM refuses the way back. Only its refusal tells without a
+    further permission: a list of all parameters of the account would tell, too.
+    """
+
+    def put(tier: str) -> None:
+        account.client("ssm").put_parameter(
+            Name=parameter, Value=text, Type="SecureString", Overwrite=True, Tier=tier
+        )
+
+    if len(text.encode()) <= STANDARD_BYTES:
+        try:
+            return put("Standard")
+        except ClientError as error:
+            if error_code(error) != "ValidationException":
+                raise
+    return put("Advanced")

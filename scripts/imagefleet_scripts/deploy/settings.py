@@ -10,8 +10,10 @@ from pathlib import Path
 from imagefleet_scripts.deploy.cli import Wrong
 from imagefleet_scripts.deploy.template import MAX_SETTINGS_BYTES
 
-# What compose's own env file would quote or explain is not for CloudFormation.
 _SETTING = re.compile(r"([A-Z][A-Z0-9_]*)=([^|\x00-\x1f\x7f]*)")
+# Compose, on the web host, takes these for quotes, variables and comments; on workers
+# `docker run --env-file` takes them as they stand.
+_READ_DIFFERENTLY = re.compile(r"['\"$]| #")
 # For as long a target may take to be let go, which is less than a balancer may be silent for.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html
 LONGEST_IDLE_S = 3600
@@ -32,9 +34,12 @@ def read_settings(file: Path) -> str:
         if not line or line.startswith("#"):
             continue
         match = _SETTING.fullmatch(line)
-        if not match or not line.isascii():
-            raise Wrong(f"{file}:{number}: expected NAME=value, without | or quotes, in ASCII")
-        settings[match[1]] = match[2]
+        if not match or not line.isascii() or _READ_DIFFERENTLY.search(match[2]):
+            raise Wrong(
+                f"{file}:{number}: expected NAME=value in ASCII, "
+                "without |, quotes, $, or a comment behind the value"
+            )
+        settings[match[1]] = match[2].strip()
     text = "|".join(
         f"{name}={value}"
         for name, value in settings.items()

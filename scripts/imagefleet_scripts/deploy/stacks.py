@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from imagefleet_core.aws import error_code
 from imagefleet_core.stack import UPDATABLE, StackError, describe
-from imagefleet_scripts.deploy.changes import Change, ChangeSet, propose, values
+from imagefleet_scripts.deploy.changes import Change, ChangeSet, known_parameters, propose, values
+from imagefleet_scripts.deploy.patience import TIMEOUT_S, longest_s
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 # An emulator is done at once, AWS takes seconds to minutes.
 FIRST_POLL_S, LONGEST_POLL_S = 0.1, 4.0
-# Seconds for all of one operation. A web host that doesn't come up is given up after ten minutes,
-# and the way back takes as long again.
-TIMEOUT_S = 2700.0
-
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
 # Its creation was taken back; such a stack takes no update, and nothing is in it.
 _UNBORN = {"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED"}
@@ -58,6 +55,7 @@ class Stack:
         self._clock = clock
         self._sleep = sleep
         self._last = ""
+        self._patience_s = TIMEOUT_S
 
     def describe(self) -> StackTypeDef | None:
         """Return what there is, or None; a stack that was only ever planned is none."""
@@ -107,6 +105,8 @@ class Stack:
             self._say(f"{self.name}: nothing to change")
             return []
         self._say(f"{self.name}: {len(proposed.changes)} changes")
+        had = {**known_parameters(body), **values(before)}
+        self._patience_s = max(longest_s(had), longest_s({**had, **given}))
         stack_id = self._begin()
         self._api.execute_change_set(ChangeSetName=proposed.id)
         self._follow(stack_id)
@@ -141,6 +141,7 @@ class Stack:
 
         def still() -> tuple[bool, str]:
             seen[:] = [self.describe()]
+            self._patience_s = longest_s(values(seen[0]))
             status = seen[0]["StackStatus"] if seen[0] else ""
             if status.endswith("_IN_PROGRESS") and status not in said:
                 said.append(status)
@@ -199,14 +200,14 @@ class Stack:
 
     def _wait(self, over: Callable[[], tuple[bool, str]]) -> str:
         """Look ever more rarely until it is over; return what was seen last."""
-        pause, deadline = FIRST_POLL_S, self._clock() + TIMEOUT_S
+        pause, begun = FIRST_POLL_S, self._clock()
         while True:
             ended, status = over()
             if ended:
                 return status
-            if self._clock() >= deadline:
+            if self._clock() >= begun + self._patience_s:
                 raise StackError(
-                    f"{self.name}: still {status} after {TIMEOUT_S / 60:.0f} minutes; "
+                    f"{self.name}: still {status} after {self._patience_s / 60:.0f} minutes; "
                     "CloudFormation goes on with it, so try again later"
                 )
             self._sleep(pause)

@@ -28,6 +28,9 @@ _LINES = re.compile(r"^( *)@([\w./-]+)$", re.MULTILINE)
 # Comments are for who reads the file, and user data has 16 KB. `#cloud-config` and `#!` are none.
 _COMMENT = re.compile(r"^\s*#( .*)?\n|^\s*\n", re.MULTILINE)
 
+# Lists may begin where their key does, so a step less of each line means the same.
+_STEP = re.compile(r"^  ", re.MULTILINE)
+
 
 def data() -> str:
     """Return the template of buckets and queues."""
@@ -56,6 +59,7 @@ def user_data(path: str) -> str:
     """Return a file of user data, with the files that it quotes; raises `ImagefleetError`."""
     text = _COMMENT.sub("", (ROOT / path).read_text(encoding="utf-8"))
     text = _LINES.sub(lambda found: _quoted(found[2], found[1]), text)
+    text = _STEP.sub("", text)
     if len(text.encode()) > MAX_USER_DATA_BYTES - MAX_SETTINGS_BYTES - NAMES_BYTES:
         raise ImagefleetError(f"{path}: more user data than EC2 takes, {MAX_USER_DATA_BYTES:,}")
     return text

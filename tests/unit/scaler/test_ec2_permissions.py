@@ -106,5 +106,7 @@ def test_what_ends_or_launches_instances_is_bound_to_our_tag() -> None:
 
     assert conditions == [
         ("LaunchWithOurTag", f"aws:RequestTag/{tags.FLEET}"),
+        ("AskForFleetsWithOurTag", f"aws:RequestTag/{tags.FLEET}"),
+        ("LaunchOurTypes", f"aws:RequestTag/{tags.FLEET}"),
         ("OurInstances", f"aws:ResourceTag/{tags.FLEET}"),
     ]

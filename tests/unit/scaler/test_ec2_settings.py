@@ -72,6 +72,12 @@ def test_a_cap_on_money_is_content_with_the_price_of_the_table() -> None:
         settings(max_usd_per_hour="1")
 
 
+def test_the_least_that_is_billed_is_the_providers_unless_given() -> None:
+    assert settings().policy.billed_s == 60
+    assert settings(billed_s="3600").policy.billed_s == 3600
+    assert settings(provider="docker").policy.billed_s == 0
+
+
 def test_the_settings_choose_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)

@@ -524,3 +524,30 @@ def test_a_cap_is_said_when_it_begins_to_bind_and_when_it_ends(
     ]
     assert told[0]["reason"] == "at most 5 are allowed"
     assert told[0]["cap"] == "workers"
+
+
+def test_a_cap_and_a_trouble_that_last_are_said_in_every_period_of_their_alarms(
+    system: System, logged: list[EventDict]
+) -> None:
+    # given half an hour of turns of two seconds, in periods as the alarms have them
+    minutes, period_s = 30, 300
+
+    def periods(event: str) -> list[int]:
+        """Return in which period each line was said."""
+        found = []
+        for turn in range(minutes * 60 // 2):
+            before = len(logged)
+            system.turns()
+            new = [each for each in logged[before:] if each["event"] == event]
+            found += [turn * 2 // period_s] * len(new)
+        return found
+
+    system.requests.send(["image"] * 100_000)
+    capped = periods("the fleet can't grow as it should")
+    system.requests.missing = True
+    failed = periods("this turn failed; trying on")
+
+    # then each has a line or a few, and not one for each turn
+    for said_in in (capped, failed):
+        assert set(said_in) == set(range(minutes * 60 // period_s))
+        assert len(said_in) < 20

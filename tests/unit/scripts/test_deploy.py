@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +15,22 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError, UnauthorizedSSOTokenError
 from moto import mock_aws
 
+import cloudformation
 from clock import Clock
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.stack import StackError
 from imagefleet_scripts.bake_ami import __main__ as bake_ami
 from imagefleet_scripts.deploy import __main__ as deploy
-from imagefleet_scripts.deploy import destroy, machines, push, status
+from imagefleet_scripts.deploy import (
+    destroy,
+    machines,
+    patience,
+    push,
+    release,
+    status,
+    template,
+)
+from imagefleet_scripts.deploy.account import open_account
 from imagefleet_scripts.deploy.cli import Wrong
 from imagefleet_scripts.deploy.settings import read_settings
 from imagefleet_scripts.deploy.stacks import Stack
@@ -106,11 +116,22 @@ def test_credentials_that_aws_does_not_know_are_of_no_account(
 
 def refuse(monkeypatch: pytest.MonkeyPatch, refused: str, code: str, message: str = "No.") -> None:
     """Have AWS refuse an operation."""
+    error = ClientError({"Error": {"Code": code, "Message": message}}, refused)
+    answer_with(monkeypatch, refused, error)
+
+
+def answer_with(
+    monkeypatch: pytest.MonkeyPatch,
+    answered: str,
+    error: BaseException,
+    when: Callable[[dict[str, Any]], bool] = lambda _asked: True,
+) -> None:
+    """Have an operation end with an error, where what it asks for is such."""
     api_call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def call(self: Any, operation: str, asked: dict[str, Any]) -> Any:
-        if operation == refused:
-            raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+        if operation == answered and when(asked):
+            raise error
         return api_call(self, operation, asked)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
@@ -260,6 +281,55 @@ def test_nothing_is_destroyed_if_the_name_is_typed_wrong(
     assert boto3.client("ssm").get_parameter(Name="/imagefleet/web/keys.txt")
 
 
+# As infra/data.yaml does, whose queues moto does not make.
+KEEPS_BUCKETS = """
+Parameters: {BucketSuffix: {Type: String}}
+Resources: {Queue: {Type: AWS::SQS::Queue}}
+"""
+
+
+@pytest.mark.parametrize("at", ["DeleteObjects", "DeleteBucket", "DeleteStack"])
+def test_destroying_goes_on_where_it_was_interrupted_whatever_the_buckets_are_called(
+    at: str, account: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given data in buckets whose names only their stack knows
+    made = boto3.client("cloudformation")
+    made.create_stack(
+        StackName="imagefleet-data",
+        TemplateBody=KEEPS_BUCKETS,
+        Parameters=[{"ParameterKey": "BucketSuffix", "ParameterValue": "-acme"}],
+    )
+    s3 = boto3.client("s3")
+    for bucket in ("imagefleet-input-acme", "imagefleet-results-acme"):
+        s3.create_bucket(
+            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        s3.put_object(Bucket=bucket, Key="a/1", Body=b"...")
+
+    # when it is interrupted there, and done again
+    with monkeypatch.context() as interrupted:
+        answer_with(interrupted, at, KeyboardInterrupt())
+        assert destroy.main(["--yes"]) == 130
+    assert destroy.main(["--yes"]) == 0
+
+    # then nothing is left
+    assert s3.list_buckets()["Buckets"] == []
+    assert made.describe_stacks()["Stacks"] == []
+    assert "no imagefleet-data" not in capsys.readouterr().out
+
+
+def test_whoever_destroys_without_a_stack_hears_which_buckets_were_looked_for(
+    account: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert destroy.main(["--yes"]) == 0
+
+    said = capsys.readouterr().out
+    assert (
+        f"no imagefleet-data: only buckets that end in -{ACCOUNT}-eu-central-1 were looked for"
+        in said
+    )
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
 def test_help_tells_the_exit_statuses(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
@@ -279,8 +349,9 @@ def test_help_tells_the_exit_statuses(
         ("A=1\nA=2\n", "A=2"),
         ("IMAGEFLEET_TAG=old\nIMAGEFLEET_INPUT_BUCKET_NAME=other\nA=1\n", "A=1"),
         ("# nothing\n", ""),
+        ("A= 1 \nB=a#b\n", "A=1|B=a#b"),
     ],
-    ids=["a comment", "several", "twice", "what the stack says", "none"],
+    ids=["a comment", "several", "twice", "what the stack says", "none", "blanks"],
 )
 def test_settings_are_read_from_an_env_file(text: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "env").write_text(text)
@@ -289,7 +360,13 @@ def test_settings_are_read_from_an_env_file(text: str, expected: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "text", ["export A=1", "A", "a=1", "A=1|2", "A=ä", "A=" + "x" * 4096], ids=lambda text: text[:9]
+    "text",
+    [
+        *["export A=1", "A", "a=1", "A=1|2", "A=ä", "A=" + "x" * 4096],
+        # Compose takes these for something else than docker run does.
+        *['A="1"', "A='1'", "A=$HOME", "A=${B}", "A=1 # one", "A= # none"],
+    ],
+    ids=lambda text: text[:9],
 )
 def test_settings_that_no_stack_takes_are_refused_where_they_stand(
     text: str, tmp_path: Path
@@ -356,6 +433,38 @@ def test_a_wait_that_no_load_balancer_bears_is_refused(
     assert f"IMAGEFLEET_MAX_WAIT_S={wait}: behind a load balancer expected 0 to 3,540" in said
 
 
+def test_a_secret_that_was_long_once_can_be_replaced_by_a_short_one(
+    account: None, secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a certificate of more than 4 KB, in a tier from which SSM refuses the way back
+    ssm, here = boto3.client("ssm"), open_account("imagefleet")
+    (secrets / "fullchain.pem").write_text("x" * 5000)
+    release.store_secrets(here, release.read_secrets(secrets))
+    message = "This parameter uses the advanced-parameter tier. You can't downgrade it"
+    answer_with(
+        monkeypatch,
+        "PutParameter",
+        ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "PutParameter"),
+        when=lambda asked: asked["Tier"] == "Standard" and tiers()[asked["Name"]] == "Advanced",
+    )
+
+    def tiers() -> dict[str, str]:
+        return {each["Name"]: each["Tier"] for each in ssm.describe_parameters()["Parameters"]}
+
+    # when shorter ones come, twice
+    for text in ("y" * 3500, "z" * 3500):
+        (secrets / "fullchain.pem").write_text(text)
+        (secrets / "keys.txt").write_text(text)
+        release.store_secrets(here, release.read_secrets(secrets))
+
+    # then they are there, and nothing else became advanced
+    assert release.stored_secrets(here)["fullchain.pem"] == "z" * 3500
+    assert release.stored_secrets(here)["keys.txt"] == "z" * 3500
+    assert {name for name, tier in tiers().items() if tier == "Advanced"} == {
+        "/imagefleet/web/fullchain.pem"
+    }
+
+
 # --- following a stack ----------------------------------------------------------------------------
 
 
@@ -368,6 +477,7 @@ class FakeCloudFormation:
             stack's own are those of `data`.
         changes: how many a change set holds; a reason where it fails.
         late: looks that pass before anything is begun, as AWS may take a moment.
+        parameters: those that the stack has.
     """
 
     def __init__(
@@ -377,8 +487,10 @@ class FakeCloudFormation:
         steps: Sequence[Sequence[tuple[str, str, str]]] = (),
         changes: int | str = 1,
         late: int = 0,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         self.status = status
+        self._parameters = parameters or {}
         self.done: list[str] = []
         self.sent: dict[str, Any] = {}
         self._steps: list[Sequence[tuple[str, str, str]]] = [*[()] * late, *steps]
@@ -408,7 +520,12 @@ class FakeCloudFormation:
             message = "Stack data does not exist"
             error: Any = {"Error": {"Code": "ValidationError", "Message": message}}
             raise ClientError(error, "DescribeStacks")
-        return {"Stacks": [{"StackName": "data", "StackId": "id", "StackStatus": self.status}]}
+        had = [
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in self._parameters.items()
+        ]
+        stack = {"StackName": "data", "StackId": "id", "StackStatus": self.status}
+        return {"Stacks": [{**stack, "Parameters": had}]}
 
     def create_change_set(self, **asked: Any) -> Any:
         self.sent = asked
@@ -530,6 +647,43 @@ def test_an_operation_that_never_ends_is_given_up_with_a_word() -> None:
 
     with pytest.raises(StackError, match="still UPDATE_IN_PROGRESS after 45 minutes"):
         stack_of(fake).apply(BODY, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "minutes"),
+    [
+        ({}, 45),
+        ({"WebHostCount": "1", "BalancerIdleSeconds": "3600"}, 45),
+        ({"CertificateArn": "arn", "WebHostCount": "2"}, 45 + 2 * 2 * (10 + 6)),
+        (
+            {"CertificateArn": "arn", "WebHostCount": "10", "BalancerIdleSeconds": "3600"},
+            45 + 2 * 10 * (10 + 60),
+        ),
+    ],
+    ids=["one host", "nothing to be let go", "two", "as many as there may be"],
+)
+def test_hosts_that_are_replaced_one_after_the_other_are_awaited_for_longer(
+    given: dict[str, str], minutes: int
+) -> None:
+    fake = FakeCloudFormation(steps=[[BEGUN]])
+
+    with pytest.raises(StackError, match=f"still UPDATE_IN_PROGRESS after {minutes} minutes"):
+        stack_of(fake).apply(template.fleet(), given)
+
+
+def test_the_hosts_that_there_are_count_where_there_are_to_be_fewer() -> None:
+    fake = FakeCloudFormation(
+        steps=[[BEGUN]], parameters={"CertificateArn": "arn", "WebHostCount": "5"}
+    )
+
+    with pytest.raises(StackError, match=f"after {45 + 2 * 5 * (10 + 6)} minutes"):
+        stack_of(fake).apply(template.fleet(), {"WebHostCount": "1", "CertificateArn": ""})
+
+
+def test_as_long_is_given_to_a_host_as_the_template_gives_it() -> None:
+    update = cloudformation.fleet()["Resources"]["WebHosts"]["UpdatePolicy"]
+
+    assert update["AutoScalingRollingUpdate"]["PauseTime"] == f"PT{patience.HOST_S // 60}M"
 
 
 def test_nothing_is_executed_where_nothing_changes() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+import cloudformation
 from cloud_machine import AWS_WITH_SECRETS, Machine, unit, web_host_at
 from imagefleet_scripts.deploy import template
 
@@ -68,8 +69,9 @@ def test_an_image_that_is_there_is_not_pulled(worker: Machine) -> None:
 def test_an_instance_ends_with_its_worker_however_that_ends(worker: Machine) -> None:
     service = unit(worker, "imagefleet-worker.service")
 
-    assert {service[f"{how}Action"] for how in ("Success", "Failure", "StartLimit")} == {"poweroff"}
+    assert {service[f"{how}Action"] for how in ("Success", "StartLimit")} == {"poweroff"}
     assert service["Restart"] == "on-failure"
+    assert "FailureAction" not in service  # systemd takes it at the first failure
     # Docker's patience is longer than the worker's own (25 s and a long poll of 5 s), systemd's
     # longer still, and a spot instance has two minutes for all of it.
     stop = re.search(r"docker stop -t (\d+) worker", service["ExecStop"])
@@ -197,3 +199,71 @@ def test_keys_and_certificates_go_to_their_folders_and_the_proxy_hears_of_a_new_
     # The second time nothing is new.
     web_host.run("imagefleet-secrets")
     assert len(web_host.called("docker kill --signal HUP")) == 1
+
+
+@pytest.fixture
+def host_at_work(web_host: Machine) -> Machine:
+    """A web host whose service has answered before."""
+    web_host.write("/var/lib/imagefleet/acme/.keep", "")
+    assert looked(web_host, "well") == []
+    return web_host
+
+
+def looked(host: Machine, *minutes: str) -> list[str]:
+    """Let a host look after itself, well or not; return its calls for another one, by minute."""
+    for minute in minutes:
+        host.program("curl", "" if minute == "well" else "exit 7")
+        host.run("imagefleet-health")
+    return host.called("set-instance-health")
+
+
+def test_a_host_whose_service_is_dead_for_minutes_has_itself_replaced(
+    host_at_work: Machine,
+) -> None:
+    assert looked(host_at_work, *["dead"] * 4) == []
+
+    (call,) = looked(host_at_work, "dead")
+
+    assert "autoscaling set-instance-health --health-status Unhealthy" in call
+    assert call.endswith("--instance-id i-0123456789abcdef0")
+    assert "http://127.0.0.1/healthz" in host_at_work.called("curl")[-1]
+
+
+def test_a_host_that_answers_now_and_then_stays(host_at_work: Machine) -> None:
+    assert looked(host_at_work, *[*["dead"] * 4, "well"] * 3) == []
+
+
+def test_a_host_that_never_came_up_is_left_to_the_deployment(web_host: Machine) -> None:
+    web_host.write("/var/lib/imagefleet/acme/.keep", "")
+
+    assert looked(web_host, *["dead"] * 20) == []
+
+
+def test_a_host_looks_after_itself_every_minute_and_says_so_on_its_console(
+    web_host: Machine,
+) -> None:
+    timer = unit(web_host, "imagefleet-health.timer")
+
+    assert timer["OnUnitActiveSec"] == timer["OnBootSec"] == "1min"
+    assert "imagefleet-health.timer]" in cloudformation.user_data("WebHostTemplate")
+    for service in ("", "-health", "-secrets", "-credentials"):
+        # What goes wrong follows it, as systemd has it by default.
+        told = unit(web_host, f"imagefleet{service}.service")
+        assert told["StandardOutput"] == "journal+console"
+
+
+def test_the_group_takes_a_hosts_word_for_it_but_not_in_its_first_minutes_nor_in_an_upgrade() -> (
+    None
+):
+    group = cloudformation.variant(ImageTag="1")["WebHosts"]
+
+    # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_SetInstanceHealth.html
+    assert group["Properties"]["HealthCheckGracePeriod"] >= 600
+    suspended = group["UpdatePolicy"]["AutoScalingRollingUpdate"]["SuspendProcesses"]
+    assert {"HealthCheck", "ReplaceUnhealthy"} <= set(suspended)
+    (permitted,) = [
+        each
+        for each in cloudformation.allowed("WebHostRole")
+        if each["Action"] == "autoscaling:SetInstanceHealth"
+    ]
+    assert permitted["Resource"].endswith(":autoScalingGroupName/pix-fleet-WebHosts-*")

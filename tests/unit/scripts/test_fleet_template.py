@@ -36,7 +36,20 @@ SCRIPTS = [
     ("WebHostTemplate", "/usr/local/sbin/imagefleet-up"),
     ("WebHostTemplate", "/usr/local/sbin/imagefleet-secrets"),
     ("WebHostTemplate", "/usr/local/sbin/imagefleet-credentials"),
+    ("WebHostTemplate", "/usr/local/sbin/imagefleet-health"),
 ]
+# What exists only once a call has made it, or is chosen by others: no ARN can be named beforehand.
+UNNAMED = {
+    "elastic-ip",  # limited by its tag
+    "fleet",
+    "image",
+    "instance",
+    "network-interface",
+    "role",  # of AWS's own, limited by the service
+    "snapshot",
+    "spot-instances-request",
+    "volume",
+}
 ROLES = ["WorkerRole", "WebHostRole", "WebRole", "ScalerRole"]
 
 
@@ -124,16 +137,64 @@ def test_no_role_has_an_action_by_wildcard_or_a_resource_it_could_be_limited_to(
         assert not any("*" in action for action in actions), statement
         if statement["Resource"] == "*":
             assert actions <= BOUNDLESS, statement
+        for kind in re.findall(r":([a-z-]+)/(?:aws-service-role/)?\*\"", json.dumps(statement)):
+            assert kind in UNNAMED, statement
+
+
+def test_the_scaler_launches_by_its_template_in_its_network_and_of_its_types() -> None:
+    text = json.dumps(cloudformation.allowed("ScalerRole"))
+
+    for named in ("launch-template/<WorkerTemplate>", "security-group/<WorkerGroup.GroupId>"):
+        assert named in text
+    assert text.count('{"If": ["OwnNetwork", ["<SubnetA>", "<SubnetB>"]') == 1
+    # The list is the one that the scaler is told.
+    told = json.loads(template.fleet())["Resources"]["WebHostTemplate"]["Properties"]
+    types = told["LaunchTemplateData"]["UserData"]["Fn::Base64"]["Fn::Sub"][1]["Types"]
+    sent = json.dumps(json.loads(template.fleet())["Resources"]["ScalerRole"])
+    assert json.dumps({"ec2:InstanceType": {"Fn::Split": [",", types]}})[1:-1] in sent
+
+
+def test_a_tag_of_an_image_is_never_moved() -> None:
+    mutability = [about["ImageTagMutability"] for _, about in resources("AWS::ECR::Repository")]
+
+    assert mutability == ["IMMUTABLE"] * 4
+
+
+def test_the_version_that_runs_is_never_removed_however_many_are_pushed() -> None:
+    for _, about in resources("AWS::ECR::Repository"):
+        for tag in (cloudformation.NAMES["ImageTag"], "none"):
+            rules = lifecycle(about, tag)
+            # The first rule whose tags an image has is the only one that may remove it.
+            assert rules[0]["selection"]["tagPatternList"] == [tag]
+            assert rules[0]["selection"]["countNumber"] == 1
+            assert [each["rulePriority"] for each in rules] == [1, 2, 3]
+
+
+def lifecycle(about: dict[str, Any], tag: str) -> list[dict[str, Any]]:
+    """Return a repository's rules, while a version runs or none does."""
+    keep = cloudformation.fleet()["Mappings"]["Keep"]["All"]
+    separator, (head, running, tail) = about["LifecyclePolicy"]["LifecyclePolicyText"]["Join"]
+    assert (separator, head, tail) == (
+        "",
+        {"FindInMap": ["Keep", "All", "Running"]},
+        {"FindInMap": ["Keep", "All", "Others"]},
+    )
+    assert running["If"][0] == "Released"
+    assert tag in running["If"]
+    text = keep["Running"].rstrip("\n") + tag + keep["Others"]
+    rules: list[dict[str, Any]] = json.loads(text)["rules"]
+    return rules
 
 
 def test_the_scaler_launches_and_ends_only_what_carries_the_fleets_tag() -> None:
-    mine = {"StringEquals": {"aws:RequestTag/imagefleet:fleet": cloudformation.PREFIX}}
+    mine = {"aws:RequestTag/imagefleet:fleet": cloudformation.PREFIX}
     there = {"StringEquals": {"aws:ResourceTag/imagefleet:fleet": cloudformation.PREFIX}}
 
     for statement in cloudformation.allowed("ScalerRole"):
         actions, resource = statement["Action"], json.dumps(statement["Resource"])
-        if "ec2:RunInstances" in actions and ":instance/*" in resource:
-            assert statement["Condition"] == mine
+        launches = "ec2:RunInstances" in actions or "ec2:CreateFleet" in actions
+        if launches and re.search(r":(instance|fleet|volume)/", resource):
+            assert mine.items() <= statement["Condition"]["StringEquals"].items()
         if "ec2:TerminateInstances" in actions or "ec2:StopInstances" in actions:
             assert statement["Condition"] == there
         if actions == "iam:PassRole":

@@ -34,6 +34,46 @@ def test_behind_a_load_balancer_nobody_else_reaches_the_web_hosts() -> None:
     assert "Address" not in made
 
 
+def test_the_load_balancer_comes_after_the_networks_way_out_and_goes_before_it() -> None:
+    tags = cloudformation.variant(**BALANCED)["Balancer"]["Properties"]["Tags"]
+
+    assert "<DefaultRoute>" in [tag["Value"] for tag in tags]
+
+
+def test_workers_may_go_out_to_aws_debian_and_dns_alone() -> None:
+    group = cloudformation.variant(ImageTag="1")["WorkerGroup"]["Properties"]
+
+    allowed = {
+        (rule["IpProtocol"], rule["FromPort"], rule["ToPort"])
+        for rule in group["SecurityGroupEgress"]
+    }
+    assert allowed == {("tcp", 443, 443), ("tcp", 80, 80), ("udp", 53, 53)}
+
+
+@pytest.mark.parametrize(
+    ("given", "network", "tables"),
+    [
+        ({}, "<Vpc>", ["<RouteTable>"]),
+        (
+            {"VpcId": "vpc-1", "RouteTableIds": "rtb-1"},
+            "<VpcId>",
+            {"Split": [",", "<RouteTableIds>"]},
+        ),
+    ],
+    ids=["own network", "given network"],
+)
+def test_images_go_to_s3_past_any_nat_gateway(
+    given: dict[str, str], network: str, tables: Any
+) -> None:
+    endpoint = cloudformation.variant(**given)["S3Endpoint"]["Properties"]
+
+    assert (endpoint["VpcId"], endpoint["RouteTableIds"]) == (network, tables)
+
+
+def test_a_network_that_is_there_is_left_as_it_is_unless_told() -> None:
+    assert "S3Endpoint" not in cloudformation.variant(VpcId="vpc-1", SubnetIds="subnet-1")
+
+
 def ingress(made: dict[str, Any]) -> dict[str, list[tuple[int, int, str]]]:
     """Return what may come in from where, by security group; those without are left out."""
     found: dict[str, list[tuple[int, int, str]]] = {}

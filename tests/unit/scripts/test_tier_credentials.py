@@ -154,7 +154,8 @@ def test_credentials_are_renewed_long_before_they_end(web_host: Machine) -> None
     timer = unit(web_host, "imagefleet-credentials.timer")
 
     assert timer["OnUnitActiveSec"] == timer["OnBootSec"] == "15min"
-    assert ".timer, imagefleet-credentials.timer]" in cloudformation.user_data("WebHostTemplate")
+    started = cloudformation.user_data("WebHostTemplate").partition("enable, --now, ")[2]
+    assert "imagefleet-credentials.timer, " in started
     assert unit(web_host, "imagefleet-credentials.service")["Restart"] == "on-failure"
 
 
