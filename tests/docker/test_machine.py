@@ -81,6 +81,23 @@ def test_provisioning_again_changes_nothing(baked: Machine) -> None:
     assert baked.runs("cat /var/lib/cloud/data/instance-id").strip() == machine.INSTANCE
 
 
+def test_provisioning_pulls_the_workers_image_where_that_is_asked_for(
+    baked: Machine, engine: docker.DockerClient
+) -> None:
+    with machine.registry_with_worker(engine) as image:
+        assert not engine.images.list(name=image)
+
+        said = baked.runs(
+            f"/usr/local/lib/imagefleet/provision --keep-identity --image {image} 2>&1"
+        ).splitlines()
+
+        assert said[1] == f"provision: pulling {image}"
+        assert said[-1] == "provision: done"
+        # and it is the worker's, which a worker's service finds without a pull
+        assert engine.images.get(image).id == engine.images.get(machine.WORKER_IMAGE).id
+        assert "[]" not in baked.runs(f"docker image inspect {image}")
+
+
 def test_provisioning_fails_with_an_image_that_can_not_be_had(baked: Machine) -> None:
     said = baked.runs(
         "/usr/local/lib/imagefleet/provision --keep-identity --image localhost:9/x:1 2>&1;"
@@ -90,6 +107,20 @@ def test_provisioning_fails_with_an_image_that_can_not_be_had(baked: Machine) ->
     assert "provision: pulling localhost:9/x:1" in said
     assert "done" not in said
     assert said.splitlines()[-1] != "status 0"
+
+
+def test_no_token_of_a_registry_stays_in_a_machine_image(baked: Machine) -> None:
+    # given a token of before, and what tells whether a pull leaves another one
+    baked.runs("mkdir -p /root/.ecr /root/programs && touch /root/.ecr/cache.json")
+    docker = '#!/bin/sh\necho "cache disabled: $AWS_ECR_DISABLE_CACHE"\n'
+    baked.runs(f"printf '{docker}' >/root/programs/docker; chmod +x /root/programs/docker")
+
+    said = baked.runs(
+        "PATH=/root/programs:$PATH; /usr/local/lib/imagefleet/provision --keep-identity --image x:1"
+    )
+
+    assert "cache disabled: true" in said
+    assert ".ecr" not in baked.runs("ls -A /root").split()
 
 
 def test_no_timer_updates_a_machine_at_work(baked: Machine) -> None:
@@ -136,6 +167,23 @@ def test_a_machine_ends_with_its_worker(
 ) -> None:
     with machine.launched(engine, images["baked"], machine.user_data()) as launched:
         launched.wait_for_worker().exec_run(["touch", "/tmp/over"])
+
+        assert launched.wait_for_end() == 0
+        assert "Powering off" in launched.console()
+
+
+def test_a_worker_that_fails_is_started_again_and_ends_its_machine_the_third_time(
+    engine: docker.DockerClient, images: Mapping[str, str]
+) -> None:
+    text = machine.user_data({"RestartSec=5": "RestartSec=100ms"})
+    with machine.launched(engine, images["baked"], text) as launched:
+        # given two that were killed, as by a lack of memory
+        worker = launched.wait_for_worker()
+        for _ in range(2):
+            worker.kill()
+            worker = launched.wait_for_worker(after=worker)
+
+        worker.kill()
 
         assert launched.wait_for_end() == 0
         assert "Powering off" in launched.console()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import docker
+import requests
+from docker.errors import ImageNotFound
 from docker.models.containers import Container
 
 import cloudformation
 import docker_engine
+from imagefleet_scripts.emulator import free_port
 from system import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -24,13 +28,15 @@ INSTANCE = "i-0123456789abcdef0"
 # Where images of ECR come from in these tests: nowhere, so what isn't there can't be had.
 REGISTRY = "localhost:9"
 WORKER_IMAGE = f"{REGISTRY}/{cloudformation.PREFIX}/imagefleet-worker:1.2.0"
+# As compose/ec2.yaml has it.
+REGISTRY_IMAGE = os.environ.get("REGISTRY_IMAGE", "registry:2")
 # Stands in for the worker: drains when told, and ends when this file is there.
 WORKER = f"""\
 FROM {docker_engine.IMAGE}
 CMD trap 'echo drained; exit 0' TERM; echo at work; until [ -e /tmp/over ]; do sleep 0.1; done
 """
 # Where two cores do much else at the same time.
-BOOTED_S, ENDED_S = 120.0, 90.0
+BOOTED_S, ENDED_S, REGISTRY_S = 120.0, 90.0, 30.0
 
 
 def build(target: str) -> str:
@@ -51,6 +57,38 @@ def build(target: str) -> str:
 def build_worker(engine: docker.DockerClient) -> None:
     """Build what stands in for the worker."""
     engine.images.build(fileobj=io.BytesIO(WORKER.encode()), tag=WORKER_IMAGE)
+
+
+@contextmanager
+def registry_with_worker(engine: docker.DockerClient) -> Iterator[str]:
+    """Yield the name by which a registry has the worker's stand-in, and the engine has not."""
+    port = free_port()
+    repository = f"127.0.0.1:{port}/imagefleet-worker"
+    container = engine.containers.run(
+        REGISTRY_IMAGE,
+        detach=True,
+        ports={"5000/tcp": ("127.0.0.1", port)},
+        environment={"OTEL_TRACES_EXPORTER": "none"},
+        volumes=[f"{ROOT}/compose/registry.yaml:/etc/docker/registry/config.yml:ro"],
+    )
+    try:
+        wait_for(lambda: _answers(f"http://127.0.0.1:{port}/v2/"), REGISTRY_S)
+        engine.images.get(WORKER_IMAGE).tag(repository, "1")
+        said = engine.images.push(repository, "1")
+        assert "error" not in said, said
+        engine.images.remove(f"{repository}:1")
+        yield f"{repository}:1"
+    finally:
+        container.remove(force=True, v=True)
+        with suppress(ImageNotFound):
+            engine.images.remove(f"{repository}:1")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
 
 
 def user_data(changes: Mapping[str, str] | None = None) -> str:
@@ -80,9 +118,9 @@ class Machine:
         )
         return found[0] if found else None
 
-    def wait_for_worker(self) -> Container:
-        """Return the worker's container once it is at work."""
-        self._wait_for(self._worker_at_work, BOOTED_S)
+    def wait_for_worker(self, after: Container | None = None) -> Container:
+        """Return the worker's container once it is at work, and another one than `after`."""
+        self._wait_for(lambda: self._worker_at_work(after), BOOTED_S)
         worker = self.worker()
         assert worker
         return worker
@@ -92,9 +130,11 @@ class Machine:
         self._wait_for(self._ended, ENDED_S)
         return int(self.container.attrs["State"]["ExitCode"])
 
-    def _worker_at_work(self) -> bool:
+    def _worker_at_work(self, after: Container | None) -> bool:
         worker = self.worker()
-        return bool(worker and worker.status == "running" and b"at work" in _logs(worker))
+        if not worker or worker.status != "running" or (after and worker.id == after.id):
+            return False
+        return b"at work" in _logs(worker)
 
     def _ended(self) -> bool:
         self.container.reload()

@@ -68,11 +68,13 @@ class MemoryHost:
     Attributes:
         boots: how often each machine was made, and started.
         left: what ran inside of machines.
+        connected: those that are on the metadata network.
     """
 
     machines: dict[str, Machine] = field(default_factory=dict)
     boots: dict[str, int] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
+    connected: set[str] = field(default_factory=set)
     refusing: int = 0
     _numbers: Any = field(default_factory=lambda: itertools.count(2))
 
@@ -88,6 +90,7 @@ class MemoryHost:
         if instance in self.machines:
             raise HostError(f"{instance} is there already")
         self.machines[instance] = Machine(instance, "created")
+        self.connected.add(instance)
         self.start(instance)
 
     def start(self, instance: str) -> None:
@@ -95,7 +98,7 @@ class MemoryHost:
         self._refuse()
         self.boots[instance] = self.boots.get(instance, 0) + 1
         self.left.add(instance)
-        address = f"169.254.169.{next(self._numbers)}"
+        address = f"169.254.169.{next(self._numbers)}" if instance in self.connected else ""
         self.machines[instance] = Machine(instance, "running", address=address)
 
     def stop(self, instance: str, *, within_s: int) -> None:
@@ -123,6 +126,7 @@ class MemoryHost:
         """Remove it."""
         self._refuse()
         self.machines.pop(instance, None)
+        self.connected.discard(instance)
         self.left.discard(instance)
 
     def last_words(self, instance: str) -> str:

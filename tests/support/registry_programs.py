@@ -1,4 +1,6 @@
-"""Stands in for docker, grype and cosign: a registry that is a JSON file, and never moves a tag.
+"""Stands in for docker, grype and cosign: a registry that is a JSON file.
+
+It never moves a tag unless it is `mutable`, and tells nothing while it is `throttled`.
 
 Run as `registry_programs.py PROGRAM ARGUMENT...`; the file is named by REGISTRY_FILE.
 """
@@ -25,11 +27,13 @@ def main(program: str, *arguments: str) -> int:
 def _docker(registry: dict[str, Any], arguments: tuple[str, ...]) -> int:
     match arguments:
         case "buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", name:
+            if registry.get("throttled"):
+                return _fail(f"ERROR: {name}: 429 Too Many Requests: not found a moment")
             if name not in registry["tags"]:
-                return _fail(f"{name}: not found")
+                return _fail(f"ERROR: {name}: not found")
             _say({"digest": registry["tags"][name]})
         case "buildx", "imagetools", "create", "--tag", name, *sources:
-            if name in registry["tags"]:
+            if name in registry["tags"] and not registry.get("mutable"):
                 return _fail(f"{name}: a tag never changes")
             known = [registry["tags"].get(source, source) for source in sources]
             digest = known[0] if len(known) == 1 else digest_of(*known)

@@ -163,7 +163,7 @@ def test_images_are_tagged_and_signed_and_stay_what_they_are(registry: Registry)
     first = registry.run("publish", "digests", "abc", "1.2.3")
     published = registry.state["tags"]
     (registry.folder / "digests/web.amd64").write_text(f"{_name('web', 'other')}\n")
-    again = registry.run("publish", "digests", "abc", "1.2.3", "latest")
+    again = registry.run("publish", "digests", "abc", "1.2.3")
 
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
     joined = {i: digest_of(_name(i, "amd64"), _name(i, "arm64")) for i in ("web", "worker")}
@@ -172,9 +172,44 @@ def test_images_are_tagged_and_signed_and_stay_what_they_are(registry: Registry)
         for image, digest in joined.items()
         for tag in ("abc", "1.2.3")
     }
-    assert registry.state["tags"]["registry.example/imagefleet-web:latest"] == joined["web"]
+    assert registry.state["tags"] == published
     signed = [f"registry.example/imagefleet-{image}@{digest}" for image, digest in joined.items()]
     assert registry.state["signed"] == [*signed, *signed]
+
+
+@needs_jq
+def test_a_version_is_what_its_own_run_built_although_its_commit_was_published_before(
+    registry: Registry,
+) -> None:
+    # given a commit of main that was published a month ago
+    _built(registry, "web")
+    registry.run("publish", "digests", "abc", "abc")
+    old = digest_of(_name("web", "amd64"), _name("web", "arm64"))
+    (registry.folder / "digests/web.amd64").write_text(f"{_name('web', 'today')}\n")
+
+    ended = registry.run("publish", "digests", "abc", "1.2.3")
+
+    new = digest_of(_name("web", "today"), _name("web", "arm64"))
+    assert ended.returncode == 0, ended.stderr
+    name = "registry.example/imagefleet-web"
+    assert registry.state["tags"] == {f"{name}:abc": old, f"{name}:1.2.3": new}
+    assert f"{name}@{new}" in registry.state["signed"]
+
+
+@needs_jq
+def test_a_tag_of_which_nobody_knows_whether_it_is_there_is_left_alone(registry: Registry) -> None:
+    # given a registry that would move tags
+    _built(registry, "web")
+    registry.run("publish", "digests", "abc")
+    published = registry.state["tags"]
+    (registry.folder / "digests/web.amd64").write_text(f"{_name('web', 'other')}\n")
+    registry.state |= {"mutable": True, "throttled": True}
+
+    ended = registry.run("publish", "digests", "abc")
+
+    assert ended.returncode
+    assert "429 Too Many Requests" in ended.stderr
+    assert registry.state["tags"] == published
 
 
 def test_publishing_nothing_is_a_failure(registry: Registry) -> None:

@@ -12,9 +12,10 @@ from imagefleet_machines.records import COMING, GOING, RESTING, Record
 # EC2 may not describe an instance for a moment, although it is there.
 MISSING_S = 10.0
 
-# boot: make a container of the record's image; start and stop: the one that is there; end: the
-# record, as its machine has ended by itself; remove: the container and what ran in it.
-Verb: TypeAlias = Literal["boot", "start", "stop", "end", "remove"]
+# boot: make a container of the record's image; remake: the same in place of one that was only half
+# made; start and stop: the one that is there; end: the record, as its machine has ended by itself;
+# remove: the container and what ran in it.
+Verb: TypeAlias = Literal["boot", "remake", "start", "stop", "end", "remove"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Memory:
     """What can't be seen; a keeper that starts anew takes rested machines for ended ones.
 
     Attributes:
-        booted: instances whose containers have been seen.
+        booted: instances whose containers have been seen, and had been started.
         rested: those that were told to stop, so that their end is nobody's loss.
         missing_since: when EC2 first didn't describe one whose container is there.
     """
@@ -56,7 +57,7 @@ def decide(
         now: seconds that only go forward.
         busy: instances about which something is being done; they are left alone.
     """
-    memory.booted |= set(machines)
+    memory.booted |= {each.id for each in machines.values() if each.state != "created"}
     for instance in (records.keys() | machines.keys()) - set(busy):
         record, machine = records.get(instance), machines.get(instance)
         if record is None:
@@ -86,7 +87,10 @@ def _running(record: Record, machine: Machine | None, memory: Memory) -> Action 
     if machine.state == "running":
         memory.rested.discard(record.id)
         return None
-    if machine.state == "created" or record.id in memory.rested:
+    if machine.state == "created":
+        # A keeper was killed while it made it: nobody knows whether it has its metadata.
+        return Action("remake", record.id, "it was only half made")
+    if record.id in memory.rested:
         return Action("start", record.id, f"it is {record.state}")
     return Action("end", record.id, f"it ended by itself, with status {machine.status}")
 

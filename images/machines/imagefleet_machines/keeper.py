@@ -103,7 +103,9 @@ class Keeper:
         instance = action.instance
         log.info(action.verb, machine=instance, why=action.why)
         match action.verb:
-            case "boot" if record:
+            case "boot" | "remake" if record:
+                if action.verb == "remake":
+                    self._host.remove(instance)
                 image = self._images.get(record.image_id)
                 if image is None:
                     self._give_up(instance, f"no container image is given for {record.image_id}")

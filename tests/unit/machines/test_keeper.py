@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from clock import Clock
+from imagefleet_machines.host import HostError, Machine
 from imagefleet_machines.keeper import TRIES, Keeper
 from imagefleet_machines.notices import Notices
 from memory_machines import AMI, IMAGE, AtOnce, Later, MemoryHost, MemoryRecords
@@ -147,6 +148,38 @@ def test_a_machine_that_ended_before_anybody_kept_it_is_taken_for_lost(
     keep(records, host, notices, clock, AtOnce()).turn()
 
     assert records.state(instance) == "terminated"
+
+
+def test_a_machine_that_a_killed_keeper_left_half_made_is_made_anew(
+    keeper: Keeper, records: MemoryRecords, host: MemoryHost
+) -> None:
+    instance = records.launch()
+    host.machines[instance] = Machine(instance, "created")
+
+    keeper.turn()
+
+    assert host.machines[instance].state == "running"
+    assert host.machines[instance].address  # where it asks for its metadata
+    assert records.state(instance) == "running"
+
+
+def test_a_half_made_machine_that_can_not_be_made_anew_at_once_is_no_lost_one(
+    keeper: Keeper, records: MemoryRecords, host: MemoryHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = records.launch()
+    host.machines[instance] = Machine(instance, "created")
+
+    def busy(*_: str) -> None:
+        raise HostError("the engine is busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host, "boot", busy)
+        keeper.turn()
+    assert host.machines == {}
+    keeper.turn()
+
+    assert host.machines[instance].state == "running"
+    assert records.state(instance) == "running"
 
 
 def test_an_instance_that_is_not_described_for_a_moment_keeps_its_machine(

@@ -17,7 +17,7 @@ import yaml
 from moto import mock_aws
 
 from clock import Clock
-from ec2_faults import FaultyEc2, Refused, lost_after
+from ec2_faults import FaultyEc2, Refused, client_error, lost_after
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_scripts.bake_ami import __main__ as bake_ami
 from imagefleet_scripts.bake_ami import images, machine, userdata, waiting
@@ -257,6 +257,39 @@ def test_nothing_of_a_system_is_left_when_its_images_are_removed(bakery: Bakery)
     assert bakery.snapshots() == before
 
 
+def test_a_snapshot_that_still_counts_as_its_images_is_deleted_a_moment_later(
+    bakery: Bakery,
+) -> None:
+    before = bakery.snapshots()
+    bakery.bakes()
+    bakery.ec2.plan("delete_snapshot", *[Refused("InvalidSnapshot.InUse", "in use")] * 3)
+
+    images.remove_all(bakery.ec2.client, PREFIX, print)
+
+    assert bakery.snapshots() == before
+
+
+def test_what_an_earlier_removal_left_goes_with_the_next_one_however_young(
+    bakery: Bakery, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given a snapshot that others hold for longer than anybody waits
+    before = bakery.snapshots()
+    bakery.bakes()
+    (image,) = bakery.images()
+    in_use = Refused("InvalidSnapshot.InUse", "in use")
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "RELEASED_WITHIN_S", 0.0)
+        bakery.ec2.plan("delete_snapshot", in_use, in_use)
+        images.remove_all(bakery.ec2.client, PREFIX, print)
+    assert f"{image.snapshots[0]}: still in use" in capsys.readouterr().out
+    assert images.left(bakery.ec2.client, PREFIX) == [*image.snapshots]
+
+    images.remove_all(bakery.ec2.client, PREFIX, print)
+
+    assert images.left(bakery.ec2.client, PREFIX) == []
+    assert bakery.snapshots() == before
+
+
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
@@ -379,6 +412,30 @@ def test_an_instance_that_ec2_does_not_know_yet_is_waited_for(bakery: Bakery) ->
     assert left == 0, said
 
 
+def test_an_image_whose_making_was_answered_only_to_a_second_try_is_found_by_its_name(
+    bakery: Bakery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = bakery.ec2.create_image
+
+    def tried_again(**request: Any) -> Any:
+        make(**request)
+        raise client_error("InvalidAMIName.Duplicate", "that name is in use", "CreateImage")
+
+    monkeypatch.setattr(bakery.ec2, "create_image", tried_again)
+
+    def not_listed_yet(*_: Any) -> Any:
+        return {"Images": []}
+
+    bakery.ec2.plan("describe_images", not_listed_yet)
+
+    left, said = bakery.bakes()
+
+    (image,) = bakery.images()
+    assert left == 0, said
+    assert said.rstrip().endswith(f"WorkerAmi={image.id}")
+    assert image.state == "available"
+
+
 def test_an_image_that_fails_is_removed(bakery: Bakery) -> None:
     def failed(call: Callable[..., Any], request: dict[str, Any]) -> Any:
         answer = call(**request)
@@ -398,9 +455,12 @@ def test_an_image_that_fails_is_removed(bakery: Bakery) -> None:
 
 def test_what_an_earlier_bake_left_is_terminated_once_nobody_waits_for_it() -> None:
     now = datetime.now(UTC)
+    longest_s = (
+        machine.STOPS_WITHIN_S + machine.CONSOLE_WITHIN_S + waiting.LAG_S
+    ) + images.AVAILABLE_WITHIN_S
     there = [
-        {"InstanceId": "i-left", "LaunchTime": now - timedelta(hours=2)},
-        {"InstanceId": "i-at-work", "LaunchTime": now - timedelta(minutes=20)},
+        {"InstanceId": "i-left", "LaunchTime": now - timedelta(hours=3)},
+        {"InstanceId": "i-at-work", "LaunchTime": now - timedelta(seconds=longest_s)},
     ]
     answer = {"Reservations": [{"Instances": there}]}
     ec2: Any = SimpleNamespace(describe_instances=lambda **_: answer)
