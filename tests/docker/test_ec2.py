@@ -1,8 +1,13 @@
-"""EC2 on a laptop: the scaler's real provider, over instances that boot, work, and get lost."""
+"""EC2 on a laptop: the scaler's real provider, over instances that boot, work, and get lost.
+
+In the order of a fleet's life, as a launch takes its time: each test takes over what the one before
+left running.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -12,13 +17,22 @@ import pytest
 import ec2_laptop
 from client import state, upload
 from ec2_laptop import Ec2Laptop
-from laptop import compose, require_compose
+from laptop import SERVICE_LABEL, TAG, compose, require_compose
 from system import labels, photographs, wait_for
 
 pytestmark = pytest.mark.docker
 
 # A launch, the boot of systemd, cloud-init, and the worker, on two cores that others use as well.
 BOOT_S = 90
+NEXT = "test-next"
+# What has no worker, and ends at once.
+POWERS_OFF = """\
+#cloud-config
+runcmd:
+  - [systemctl, poweroff]
+"""
+# What compose itself started, machines and their workers apart.
+SERVICES = {"ministack", "registry", "push", "setup", "machines", "web", "scaler"}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +40,7 @@ def laptop() -> Iterator[Ec2Laptop]:
     """One system for all of these tests, which find it as the one before left it."""
     with ec2_laptop.running(
         IMAGEFLEET_MAX_WORKERS="2",
-        IMAGEFLEET_WARM_POOL="1",
+        IMAGEFLEET_EC2_LAUNCH="run",
         IMAGEFLEET_WORKER_SETTINGS="IMAGEFLEET_VISIBILITY_S=5",
     ) as started:
         yield started
@@ -47,6 +61,31 @@ def test_compose_needs_no_settings_and_publishes_only_on_this_machine() -> None:
     assert said.stderr == ""
 
 
+def test_boots_that_fail_by_themselves_are_told_and_repeated_until_that_is_mended(
+    laptop: Ec2Laptop,
+) -> None:
+    # given a launch template whose instances end as soon as they are up
+    good = laptop.user_data()
+    laptop.boot_with(POWERS_OFF)
+
+    # when there is work
+    batch = upload(laptop.url, photographs(20))["batch"]
+
+    # then the scaler tries it a few times, and says why it waits
+    wait_for(lambda: "launches came to nothing: the next is tried in" in laptop.said("scaler"), 60)
+    broken = ended_by_themselves(laptop)
+    assert len(broken) >= 2
+    assert state(laptop.url, batch)["pending"] == 20
+
+    # and when the template is mended, the images are answered, and nothing is left of those
+    laptop.boot_with(good)
+    laptop.again("scaler")  # which else looks at the template once a minute
+    finish(laptop, batch)
+    wait_for(lambda: not broken & {each.name for each in laptop.containers()}, 30)
+    # all of it with RunInstances, as the fixture has it until the upgrade
+    assert laptop.fleets() == 0
+
+
 def test_photographs_are_answered_by_instances_that_are_launched_for_them(
     laptop: Ec2Laptop,
 ) -> None:
@@ -61,6 +100,29 @@ def test_photographs_are_answered_by_instances_that_are_launched_for_them(
     some = laptop.working()[0]
     variables = laptop.engine.containers.get(f"{some}-worker").attrs["Config"]["Env"]
     assert not [each for each in variables if each.startswith("AWS_SECRET")]
+
+
+def test_an_upgrade_in_the_middle_of_work_loses_no_image(laptop: Ec2Laptop) -> None:
+    # given a release, and images on their way that instances of the one before work on
+    laptop.release(NEXT)
+    with laptop.frozen():
+        batches = [upload(laptop.url, photographs(100))["batch"] for _ in range(4)]
+    wait_for(lambda: done(laptop, batches) >= 10, BOOT_S)
+    assert laptop.versions() == {TAG}
+    before = done(laptop, batches)
+
+    # when web tier and scaler are replaced, which has the scaler replace the workers
+    laptop.again("web", "scaler", IMAGEFLEET_EC2_LAUNCH="fleet")
+
+    # then every image has its label
+    for batch in batches:
+        finish(laptop, batch)
+    assert before < 400
+    # and in the end all that work are new ones
+    wait_for(lambda: TAG not in laptop.versions(), 60)
+    finish(laptop, upload(laptop.url, photographs(5))["batch"])
+    assert laptop.versions() == {NEXT}
+    assert laptop.fleets() > 0
 
 
 def test_an_instance_leaves_in_time_once_it_has_a_spot_notice(laptop: Ec2Laptop) -> None:
@@ -79,14 +141,12 @@ def test_an_instance_leaves_in_time_once_it_has_a_spot_notice(laptop: Ec2Laptop)
     # then it ends by itself before it is, and in good order
     wait_for(lambda: laptop.records().get(instance, "terminated") == "terminated", 60)
     assert time.monotonic() - noticed < 60
-    assert f"{instance} why='it ended by itself, with status 0'" in laptop.said()
+    assert instance in ended_by_themselves(laptop)
 
 
-def test_an_instance_that_fails_as_it_boots_is_replaced(laptop: Ec2Laptop) -> None:
+def test_an_instance_that_is_lost_as_it_boots_is_replaced(laptop: Ec2Laptop) -> None:
     # given nobody at work
-    for machine in laptop.machines().values():
-        machine.kill("SIGKILL")
-    wait_for(lambda: not laptop.machines(), 30)
+    laptop.lose_all()
 
     # when the first that is launched breaks down before its worker has begun
     batch = upload(laptop.url, photographs(20))["batch"]
@@ -103,14 +163,11 @@ def test_an_instance_that_fails_as_it_boots_is_replaced(laptop: Ec2Laptop) -> No
 def test_nothing_is_lost_with_an_instance_that_is_lost_at_work(laptop: Ec2Laptop) -> None:
     batches = [upload(laptop.url, photographs(100))["batch"] for _ in range(3)]
 
-    def done() -> int:
-        return sum(state(laptop.url, batch)["done"] for batch in batches)
-
     # when one goes down with images in hand
-    wait_for(lambda: done() >= 10, BOOT_S)
+    wait_for(lambda: done(laptop, batches) >= 10, BOOT_S)
     lost = laptop.working()[0]
     laptop.machines()[lost].kill("SIGKILL")
-    before = done()
+    before = done(laptop, batches)
 
     # then others do them, and neither its container nor its worker's is left
     for batch in batches:
@@ -121,12 +178,12 @@ def test_nothing_is_lost_with_an_instance_that_is_lost_at_work(laptop: Ec2Laptop
 
 
 def test_a_stopped_instance_starts_again_as_it_was(laptop: Ec2Laptop) -> None:
-    # given a fleet at rest: nobody runs, and one instance is kept
-    wait_for(lambda: not laptop.machines(), 150)
-    wait_for(lambda: list(laptop.machines("exited")), 30)
+    # given a fleet at rest, whose time is taken for paid: nobody runs, and one instance is kept
+    laptop.again("scaler", IMAGEFLEET_WARM_POOL="1", IMAGEFLEET_BILLED_S="1")
+    wait_for(lambda: sorted(set(laptop.records().values()) - {"terminated"}) == ["stopped"], 60)
+    wait_for(lambda: not laptop.machines() and len(laptop.machines("exited")) == 1, 60)
     (warm,) = laptop.machines("exited")
     assert laptop.records()[warm] == "stopped"
-    assert "running" not in laptop.records().values()
 
     # when there is work
     batch = upload(laptop.url, photographs(3))["batch"]
@@ -139,19 +196,47 @@ def test_a_stopped_instance_starts_again_as_it_was(laptop: Ec2Laptop) -> None:
     assert float(done) < datetime.fromisoformat(started[:19] + "+00:00").timestamp()
 
 
+def test_after_the_last_image_every_instance_is_terminated_and_nothing_is_left_of_it(
+    laptop: Ec2Laptop,
+) -> None:
+    # given an instance that has worked, or is kept in the warm pool
+    assert {"running", "stopped"} & set(laptop.records().values())
+
+    # when nothing is left to do, and none is to be kept
+    laptop.again("scaler", IMAGEFLEET_WARM_POOL="0")
+
+    # then none is
+    wait_for(lambda: set(laptop.records().values()) <= {"terminated"}, 60)
+    wait_for(lambda: services(laptop) == SERVICES, 60)
+
+
 def test_down_leaves_nothing_behind_while_machines_boot(laptop: Ec2Laptop) -> None:
     # given machines that have just begun to boot, as those at work were lost
     lost = laptop.machines()
-    for machine in lost.values():
-        machine.kill("SIGKILL")
+    laptop.lose_all()
     upload(laptop.url, photographs(100))
-    wait_for(lambda: laptop.machines().keys() - lost.keys(), 30)
+    wait_for(lambda: laptop.machines().keys() - lost.keys(), 60)
 
     ec2_laptop.down(laptop)
 
     # a worker that had just been made drains, and is gone with that
     wait_for(lambda: laptop.containers() == [], 60)
     assert laptop.engine.networks.list(filters={"name": laptop.project}) == []
+
+
+def ended_by_themselves(laptop: Ec2Laptop) -> set[str]:
+    """Return the instances that powered off in good order, as far as that was seen."""
+    return set(re.findall(r"(i-\w+) why='it ended by itself, with status 0'", laptop.said()))
+
+
+def done(laptop: Ec2Laptop, batches: list[str]) -> int:
+    """Return how many images of some batches are answered."""
+    return sum(state(laptop.url, batch)["done"] for batch in batches)
+
+
+def services(laptop: Ec2Laptop) -> set[str]:
+    """Return whose containers are there, ended ones too."""
+    return {each.labels[SERVICE_LABEL] for each in laptop.containers()}
 
 
 def finish(laptop: Ec2Laptop, batch: str) -> None:

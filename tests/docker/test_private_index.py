@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -98,6 +99,29 @@ def test_an_index_of_another_authority_is_not_believed(
     assert built.returncode
     assert "CERTIFICATE_VERIFY_FAILED" in built.stdout + built.stderr
     assert index.served == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("compose.yaml", "compose/private-index.yaml"),
+        ("compose/ec2.yaml", "compose/private-index.yaml", "compose/private-index.ec2.yaml"),
+    ],
+)
+def test_whatever_runs_pip_has_its_settings(
+    engine: docker.DockerClient, files: tuple[str, ...]
+) -> None:
+    said = laptop.compose("config", "--format", "json", files=files).stdout
+
+    builds = {
+        name: (laptop.ROOT / service["build"]["dockerfile"], service["build"])
+        for name, service in json.loads(said)["services"].items()
+        if "build" in service
+    }
+    installs = {name for name, (path, _) in builds.items() if "-m pip " in path.read_text()}
+    assert len(installs) >= 3
+    for name in installs:
+        assert {each["source"] for each in builds[name][1]["secrets"]} == {"pip.conf", "ca.crt"}
 
 
 def _build(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -12,7 +13,7 @@ from uuid import uuid4
 import boto3
 import docker
 import requests
-from docker.errors import NotFound
+from docker.errors import ImageNotFound, NotFound
 from docker.models.containers import Container
 
 import laptop
@@ -22,6 +23,9 @@ from system import wait_for
 FILES = ("compose/ec2.yaml", "tests/docker/ec2.override.yaml")
 BUILT = ("machines", "machine", "machine-plain", "web", "scaler", "worker")
 MACHINE_LABEL = "imagefleet.instance"
+# What a release changes. The rest is EC2's own part, and stays as it is.
+RELEASED = ("machines", "web", "scaler", "worker")
+TEMPLATE = "imagefleet-worker"
 READY_S = 90
 FLEET = {"Name": "tag:imagefleet:fleet", "Values": ["imagefleet"]}
 
@@ -32,7 +36,7 @@ class Ec2Laptop:
 
     url: str
     project: str
-    environ: Mapping[str, str]
+    environ: dict[str, str]
     engine: docker.DockerClient
     ec2: Any
 
@@ -58,6 +62,66 @@ class Ec2Laptop:
         """Return the machines whose workers run."""
         return [each for each in self.machines() if self._runs(f"{each}-worker")]
 
+    def versions(self) -> set[str]:
+        """Return the tags of the images that the workers run."""
+        running = [self.engine.containers.get(f"{each}-worker") for each in self.working()]
+        return {each.attrs["Config"]["Image"].rpartition(":")[2] for each in running}
+
+    def fleets(self) -> int:
+        """Return how often CreateFleet was called."""
+        return len(self.ec2.describe_fleets()["Fleets"])
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have no worker do anything meanwhile, so that work piles up."""
+        workers = [self.engine.containers.get(f"{each}-worker") for each in self.working()]
+        for each in workers:
+            each.pause()
+        try:
+            yield
+        finally:
+            for each in workers:
+                each.unpause()
+
+    def lose_all(self) -> None:
+        """Pull the plug of every machine."""
+        for machine in self.machines().values():
+            machine.kill("SIGKILL")
+        wait_for(lambda: not self.machines(), 30)
+
+    def user_data(self) -> str:
+        """Return the user data of the launch template's newest version."""
+        return base64.b64decode(self._newest()["LaunchTemplateData"]["UserData"]).decode()
+
+    def boot_with(self, user_data: str) -> int:
+        """Make a version of the launch template with other user data; return its number."""
+        made = self.ec2.create_launch_template_version(
+            LaunchTemplateName=TEMPLATE,
+            SourceVersion=str(self._newest()["VersionNumber"]),
+            LaunchTemplateData={"UserData": base64.b64encode(user_data.encode()).decode()},
+        )
+        return int(made["LaunchTemplateVersion"]["VersionNumber"])
+
+    def release(self, tag: str) -> None:
+        """Put a version where machines pull from, and into the launch template, as a deploy does.
+
+        It is the same code under another name. Nothing that runs changes yet.
+        """
+        for each in RELEASED:
+            name = f"imagefleet-{each}"
+            self.engine.images.get(f"{name}:{laptop.TAG}").tag(name, tag)
+        self.environ["IMAGEFLEET_TAG"] = tag
+        for service in ("push", "setup"):
+            self.compose("run", "--rm", "--no-deps", "-T", service)
+
+    def again(self, *services: str, **settings: str) -> None:
+        """Start services anew, with other settings if any are given."""
+        self.environ.update(settings)
+        self.compose(
+            "up", "--detach", "--no-build", "--no-deps", "--force-recreate", *services
+        )  # fmt: skip
+        wait_for(lambda: _is_ready(self.url), READY_S)
+
     def containers(self) -> list[Container]:
         """Return all containers of the project, ended ones too."""
         return self.engine.containers.list(
@@ -80,6 +144,13 @@ class Ec2Laptop:
             ["docker", "exec", instance, *command], capture_output=True, text=True, check=True
         )
         return done.stdout
+
+    def _newest(self) -> dict[str, Any]:
+        found = self.ec2.describe_launch_template_versions(
+            LaunchTemplateName=TEMPLATE, Versions=["$Latest"]
+        )
+        newest: dict[str, Any] = found["LaunchTemplateVersions"][0]
+        return newest
 
     @property
     def _ours(self) -> str:
@@ -127,8 +198,12 @@ def running(**settings: str) -> Iterator[Ec2Laptop]:
 
 
 def down(system: Ec2Laptop) -> None:
-    """Run `docker compose down`, and forget the image that its machines pulled."""
+    """Run `docker compose down`, and forget the names that releases and machines gave to images."""
     system.compose("down")
+    if (tag := system.environ.get("IMAGEFLEET_TAG", laptop.TAG)) != laptop.TAG:
+        for each in RELEASED:
+            with suppress(ImageNotFound):
+                system.engine.images.remove(f"imagefleet-{each}:{tag}")
     name = f"127.0.0.1:{system.environ['IMAGEFLEET_REGISTRY_PORT']}/imagefleet/imagefleet-worker"
     for image in system.engine.images.list(name=name):
         for tag in image.tags:
