@@ -48,8 +48,12 @@ class _Known:
 
     @property
     def is_missed(self) -> bool:
-        """Whether it came to nothing, if it is not there any more."""
-        return self.report is None and not self.going and not self.instance.expected
+        """Whether it came to nothing, if it is not there any more.
+
+        One whose launch was before this scaler's time may have worked, and gone when that was done.
+        """
+        silent = self.report is None and not self.instance.expected
+        return silent and self.is_new and not self.going
 
 
 class Fleet:

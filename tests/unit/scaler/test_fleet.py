@@ -196,12 +196,21 @@ def test_a_scaler_that_begins_learns_nothing_from_who_is_there(fleet: Fleet) -> 
 
 
 def test_a_worker_that_ends_before_its_first_report_came_to_nothing(fleet: Fleet) -> None:
-    fleet.update([CAT, DOG], [report("dog")], NOW)
+    fleet.update([DOG], [report("dog")], NOW - 2)
+    fleet.update([CAT, DOG], [], NOW)
 
     fleet.update([], [], NOW + 2)
     fleet.update([], [], NOW + 4)
 
     assert (fleet.boots.failed, fleet.boots.failed_at) == (1, NOW + 2)
+
+
+def test_one_that_was_there_before_the_scaler_began_may_have_done_its_work(fleet: Fleet) -> None:
+    fleet.update([CAT], [], NOW)
+
+    fleet.update([], [], NOW + 2)
+
+    assert fleet.boots.failed == 0
 
 
 def test_one_that_came_by_another_id_than_was_expected_did_not(fleet: Fleet) -> None:
