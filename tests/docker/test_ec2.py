@@ -23,7 +23,7 @@ from system import labels, photographs, wait_for
 pytestmark = pytest.mark.docker
 
 # A launch, the boot of systemd, cloud-init, and the worker, on two cores that others use as well.
-BOOT_S = 90
+BOOT_S = 180
 NEXT = "test-next"
 # What has no worker, and ends at once.
 POWERS_OFF = """\
@@ -72,7 +72,9 @@ def test_boots_that_fail_by_themselves_are_told_and_repeated_until_that_is_mende
     batch = upload(laptop.url, photographs(20))["batch"]
 
     # then the scaler tries it a few times, and says why it waits
-    wait_for(lambda: "launches came to nothing: the next is tried in" in laptop.said("scaler"), 60)
+    wait_for(
+        lambda: "launches came to nothing: the next is tried in" in laptop.said("scaler"), BOOT_S
+    )
     broken = ended_by_themselves(laptop)
     assert len(broken) >= 2
     assert state(laptop.url, batch)["pending"] == 20
@@ -81,7 +83,7 @@ def test_boots_that_fail_by_themselves_are_told_and_repeated_until_that_is_mende
     laptop.boot_with(good)
     laptop.again("scaler")  # which else looks at the template once a minute
     finish(laptop, batch)
-    wait_for(lambda: not broken & {each.name for each in laptop.containers()}, 30)
+    wait_for(lambda: not broken & {each.name for each in laptop.containers()}, 60)
     # all of it with RunInstances, as the fixture has it until the upgrade
     assert laptop.fleets() == 0
 
