@@ -33,7 +33,7 @@ class _Known:
         heard_at: when its last report came, or before that when it was first seen; in seconds of
             the fleet's own clock.
         was_up: whether it is so much older than this scaler that its boot must be over.
-        going: whether it was seen on its way out.
+        retired: whether this scaler sent it away.
         given_up: whether its boot counts as one that came to nothing.
     """
 
@@ -43,7 +43,7 @@ class _Known:
     heard_at: float
     was_up: bool = False
     report: Report | None = None
-    going: bool = False
+    retired: bool = False
     given_up: bool = False
 
     @property
@@ -53,7 +53,7 @@ class _Known:
         One whose launch was before this scaler's time may have worked, and gone when that was done.
         """
         silent = self.report is None and not self.instance.expected
-        return silent and self.is_new and not self.going
+        return silent and self.is_new and not self.retired
 
 
 class Fleet:
@@ -117,6 +117,12 @@ class Fleet:
             instance = Instance(worker, InstanceState.RUNNING, now)
             self._known[worker] = _Known(instance, now, True, self._clock)
 
+    def retired(self, ids: Iterable[str]) -> None:
+        """Take in who was sent away: that those go tells nothing of their boots."""
+        for worker in ids:
+            if worker in self._known:
+                self._known[worker].retired = True
+
     def update(
         self, instances: Sequence[Instance], reports: Iterable[Report], now: float
     ) -> tuple[Worker, ...]:
@@ -133,7 +139,6 @@ class Fleet:
         self._began = True
         for known in self._known.values():
             known.instance = listed[known.instance.id]
-            known.going |= known.instance.state is InstanceState.STOPPING
         for report in reports:
             self._hear(report, now)
         self._measure()

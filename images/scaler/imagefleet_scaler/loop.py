@@ -215,6 +215,7 @@ class Loop:
         # Launching may take long: by now another scaler may retire others.
         retired = decision.retire if self._may_act() else ()
         self._provider.retire(retired)
+        self._fleet.retired(retired)
         if launched or retired:
             log.info("the fleet changes", launched=len(launched), retired=len(retired), **facts)
 

@@ -228,12 +228,23 @@ def test_one_of_older_parts_is_outdated(fleet: Fleet) -> None:
 
 
 def test_one_that_was_retired_before_did_not(fleet: Fleet) -> None:
+    fleet.update([], [], NOW - 2)
+    fleet.update([CAT], [], NOW)
+    fleet.retired(["cat"])
+
+    fleet.update([], [], NOW + 4)
+
+    assert fleet.boots.failed == 0
+
+
+def test_one_that_is_seen_going_by_itself_came_to_nothing(fleet: Fleet) -> None:
+    fleet.update([], [], NOW - 2)
     fleet.update([CAT], [], NOW)
     fleet.update([Instance("cat", InstanceState.STOPPING, NOW)], [], NOW + 2)
 
     fleet.update([], [], NOW + 4)
 
-    assert fleet.boots.failed == 0
+    assert fleet.boots.failed == 1
 
 
 def test_a_boot_that_is_overdue_came_to_nothing_once(fleet: Fleet) -> None:
