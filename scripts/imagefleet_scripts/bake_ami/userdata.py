@@ -33,7 +33,7 @@ def of(mark: str, image: str, *, gpu: bool = False, apt_source: Path | None = No
             source = apt_source.read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
             raise Wrong(f"--apt-source {apt_source}: {error}") from error
-        options += ["--apt-source", "/root/bake/apt.sources"]
+        options += ["--apt-source", "/opt/imagefleet-bake/apt.sources"]
     text = filled(
         user_data("images/ami/bake.yaml"),
         {

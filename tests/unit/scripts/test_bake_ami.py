@@ -520,7 +520,7 @@ def files(text: str) -> dict[str, str]:
 def test_the_instance_provisions_itself_says_how_that_went_and_powers_off() -> None:
     text = userdata.of("the-mark", "registry/worker:1")
 
-    script = files(text)["/root/bake/run"].splitlines()
+    script = files(text)["/opt/imagefleet-bake/run"].splitlines()
     assert any("provision --image registry/worker:1 " in line for line in script)
     assert script[-2:] == ['echo "the-mark: $result" >/dev/console', "systemctl poweroff"]
     assert "${" not in "".join(script)
@@ -529,7 +529,7 @@ def test_the_instance_provisions_itself_says_how_that_went_and_powers_off() -> N
 
 def test_shell_in_braces_stays_what_it_is() -> None:
     assert userdata.filled("${Mark} ${!HOME} $x", {"Mark": "m"}) == "m ${HOME} $x"
-    assert "db:Status-Abbrev}" in files(userdata.of("m", "i"))["/root/bake/provision"]
+    assert "db:Status-Abbrev}" in files(userdata.of("m", "i"))["/opt/imagefleet-bake/provision"]
 
 
 def test_an_apt_source_comes_as_it_is(tmp_path: Path) -> None:
@@ -538,8 +538,8 @@ def test_an_apt_source_comes_as_it_is(tmp_path: Path) -> None:
 
     text = userdata.of("m", "i", gpu=True, apt_source=tmp_path / "s")
 
-    assert files(text)["/root/bake/apt.sources"] == source
-    assert "--gpu --apt-source /root/bake/apt.sources" in files(text)["/root/bake/run"]
+    assert files(text)["/opt/imagefleet-bake/apt.sources"] == source
+    assert "--gpu --apt-source /opt/imagefleet-bake/apt.sources" in files(text)["/opt/imagefleet-bake/run"]
 
 
 def test_an_apt_source_that_user_data_can_not_hold_is_refused(tmp_path: Path) -> None:
