@@ -538,8 +538,9 @@ def test_an_apt_source_comes_as_it_is(tmp_path: Path) -> None:
 
     text = userdata.of("m", "i", gpu=True, apt_source=tmp_path / "s")
 
-    assert files(text)["/opt/imagefleet-bake/apt.sources"] == source
-    assert "--gpu --apt-source /opt/imagefleet-bake/apt.sources" in files(text)["/opt/imagefleet-bake/run"]
+    place = "/opt/imagefleet-bake/apt.sources"
+    assert files(text)[place] == source
+    assert f"--gpu --apt-source {place}" in files(text)["/opt/imagefleet-bake/run"]
 
 
 def test_an_apt_source_that_user_data_can_not_hold_is_refused(tmp_path: Path) -> None:
