@@ -31,6 +31,7 @@ POWERS_OFF = """\
 runcmd:
   - [systemctl, poweroff]
 """
+LAST_LINES = 60
 # What compose itself started, machines and their workers apart.
 SERVICES = {"ministack", "registry", "push", "setup", "machines", "web", "scaler"}
 
@@ -44,6 +45,15 @@ def laptop() -> Iterator[Ec2Laptop]:
         IMAGEFLEET_WORKER_SETTINGS="IMAGEFLEET_VISIBILITY_S=5",
     ) as started:
         yield started
+
+
+@pytest.fixture(autouse=True)
+def logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Print what those said who launch and boot, for the report of a test that fails."""
+    yield
+    started = request.node.funcargs.get("laptop")
+    for service in ("scaler", "machines") if started else ():
+        print(f"{service}:", *started.said(service).splitlines()[-LAST_LINES:], sep="\n")
 
 
 def test_compose_needs_no_settings_and_publishes_only_on_this_machine() -> None:
@@ -61,33 +71,6 @@ def test_compose_needs_no_settings_and_publishes_only_on_this_machine() -> None:
     assert said.stderr == ""
 
 
-def test_boots_that_fail_by_themselves_are_told_and_repeated_until_that_is_mended(
-    laptop: Ec2Laptop,
-) -> None:
-    # given a launch template whose instances end as soon as they are up
-    good = laptop.user_data()
-    laptop.boot_with(POWERS_OFF)
-
-    # when there is work
-    batch = upload(laptop.url, photographs(20))["batch"]
-
-    # then the scaler tries it a few times, and says why it waits
-    wait_for(
-        lambda: "launches came to nothing: the next is tried in" in laptop.said("scaler"), BOOT_S
-    )
-    broken = ended_by_themselves(laptop)
-    assert len(broken) >= 2
-    assert state(laptop.url, batch)["pending"] == 20
-
-    # and when the template is mended, the images are answered, and nothing is left of those
-    laptop.boot_with(good)
-    laptop.again("scaler")  # which else looks at the template once a minute
-    finish(laptop, batch)
-    wait_for(lambda: not broken & {each.name for each in laptop.containers()}, 60)
-    # all of it with RunInstances, as the fixture has it until the upgrade
-    assert laptop.fleets() == 0
-
-
 def test_photographs_are_answered_by_instances_that_are_launched_for_them(
     laptop: Ec2Laptop,
 ) -> None:
@@ -102,6 +85,34 @@ def test_photographs_are_answered_by_instances_that_are_launched_for_them(
     some = laptop.working()[0]
     variables = laptop.engine.containers.get(f"{some}-worker").attrs["Config"]["Env"]
     assert not [each for each in variables if each.startswith("AWS_SECRET")]
+
+
+def test_boots_that_fail_by_themselves_are_told_and_repeated_until_that_is_mended(
+    laptop: Ec2Laptop,
+) -> None:
+    # given nobody at work, and a launch template whose instances end as soon as they are up
+    laptop.lose_all()
+    wait_for(lambda: set(laptop.records().values()) <= {"terminated"}, 30)
+    with laptop.booting(POWERS_OFF):
+        laptop.again("scaler")  # which else looks at the template once a minute
+        # when there is work
+        batch = upload(laptop.url, photographs(20))["batch"]
+
+        # then the scaler tries it a few times, and says why it waits
+        wait_for(
+            lambda: "launches came to nothing: the next is tried in" in laptop.said("scaler"),
+            BOOT_S,
+        )
+        broken = ended_by_themselves(laptop)
+        assert len(broken) >= 2
+        assert state(laptop.url, batch)["pending"] == 20
+
+    # and when the template is mended, the images are answered, and nothing is left of those
+    laptop.again("scaler")
+    finish(laptop, batch)
+    wait_for(lambda: not broken & {each.name for each in laptop.containers()}, 60)
+    # all of it with RunInstances, as the fixture has it until the upgrade
+    assert laptop.fleets() == 0
 
 
 def test_an_upgrade_in_the_middle_of_work_loses_no_image(laptop: Ec2Laptop) -> None:

@@ -89,18 +89,15 @@ class Ec2Laptop:
             machine.kill("SIGKILL")
         wait_for(lambda: not self.machines(), 30)
 
-    def user_data(self) -> str:
-        """Return the user data of the launch template's newest version."""
-        return base64.b64decode(self._newest()["LaunchTemplateData"]["UserData"]).decode()
-
-    def boot_with(self, user_data: str) -> int:
-        """Make a version of the launch template with other user data; return its number."""
-        made = self.ec2.create_launch_template_version(
-            LaunchTemplateName=TEMPLATE,
-            SourceVersion=str(self._newest()["VersionNumber"]),
-            LaunchTemplateData={"UserData": base64.b64encode(user_data.encode()).decode()},
-        )
-        return int(made["LaunchTemplateVersion"]["VersionNumber"])
+    @contextmanager
+    def booting(self, user_data: str) -> Iterator[None]:
+        """Have the launch template tell machines something else meanwhile."""
+        before: str = self._newest()["LaunchTemplateData"]["UserData"]
+        self._boot_with(base64.b64encode(user_data.encode()).decode())
+        try:
+            yield
+        finally:
+            self._boot_with(before)
 
     def release(self, tag: str) -> None:
         """Put a version where machines pull from, and into the launch template, as a deploy does.
@@ -129,8 +126,9 @@ class Ec2Laptop:
         )
 
     def said(self, service: str = "machines") -> str:
-        """Return what a service has logged."""
-        return self.compose("logs", "--no-color", service)
+        """Return what a service has logged. From the engine: compose takes long to start."""
+        found = [each for each in self.containers() if each.labels[laptop.SERVICE_LABEL] == service]
+        return "".join(each.logs().decode(errors="replace") for each in found)
 
     def compose(self, *arguments: str) -> str:
         """Run `docker compose` on this system and return what it says."""
@@ -144,6 +142,13 @@ class Ec2Laptop:
             ["docker", "exec", instance, *command], capture_output=True, text=True, check=True
         )
         return done.stdout
+
+    def _boot_with(self, encoded: str) -> None:
+        self.ec2.create_launch_template_version(
+            LaunchTemplateName=TEMPLATE,
+            SourceVersion=str(self._newest()["VersionNumber"]),
+            LaunchTemplateData={"UserData": encoded},
+        )
 
     def _newest(self) -> dict[str, Any]:
         found = self.ec2.describe_launch_template_versions(
