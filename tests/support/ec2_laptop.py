@@ -26,7 +26,7 @@ MACHINE_LABEL = "imagefleet.instance"
 # What a release changes. The rest is EC2's own part, and stays as it is.
 RELEASED = ("machines", "web", "scaler", "worker")
 TEMPLATE = "imagefleet-worker"
-READY_S = 90
+READY_S = 240
 FLEET = {"Name": "tag:imagefleet:fleet", "Values": ["imagefleet"]}
 
 

@@ -29,7 +29,7 @@ FILES = ("compose.yaml", "tests/docker/compose.override.yaml")
 TAG = "test"
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
-READY_S = 60
+READY_S = 240
 
 
 @dataclass(frozen=True)

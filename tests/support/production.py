@@ -29,8 +29,8 @@ FILES = (
     "tests/docker/production.override.yaml",
 )
 ENVIRON = {"AWS_DEFAULT_REGION": "us-east-1", "IMAGEFLEET_ENV_FILE": "production.env.example"}
-READY_S = 60
-TIMEOUT_S = 60
+READY_S = 240
+TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from system import wait_for
 
 ROOT = Path(__file__).parents[2]
 NGINX_IMAGE = os.environ.get("NGINX_IMAGE", "nginx:1.29-alpine")
-READY_S = 60
-TIMEOUT_S = 30
+READY_S = 240
+TIMEOUT_S = 120
 PROBLEM = "application/problem+json"
 
 
