@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
+
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
 # Where the tests are that share one engine and its images.
 DOCKER = ("tests/docker/", "tests/unit/scaler/test_providers.py")
@@ -29,6 +32,13 @@ def rounds(request: pytest.FixtureRequest) -> int:
     return count
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let builds of images, and many rounds, take longer than what otherwise counts as a hang."""
+    if item.nodeid.startswith(DOCKER) or item.config.getoption("--rounds") > 1:
+        faulthandler.cancel_dump_traceback_later()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Keep together what may not run beside each other, where several processes share the tests."""
@@ -45,3 +55,19 @@ class Groups(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return "docker" if file.startswith(DOCKER) else file
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """Give up a process and, if it did not end in peace, the test that ended it.
+
+        xdist 3.8 would have the next process run into that test again, and so on for ever.
+        """
+        left = {
+            scope: [test for test, done in unit.items() if not done]
+            for scope, unit in self.assigned_work[node].items()
+        }
+        lost = next((tests.pop(0) for tests in left.values() if tests), None)
+        if lost is not None:
+            rest = {scope: dict.fromkeys(tests, False) for scope, tests in left.items() if tests}
+            self.assigned_work[node] = rest
+        super().remove_node(node)
+        return lost

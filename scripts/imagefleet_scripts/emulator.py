@@ -12,7 +12,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-START_S = 30
+START_S = 120
 
 
 class EmulatorError(Exception):

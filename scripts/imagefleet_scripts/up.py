@@ -22,7 +22,7 @@ from pathlib import Path
 from imagefleet_scripts import emulator
 from imagefleet_scripts.processes import GRACE_S, Processes
 
-READY_S = 60
+READY_S = 180
 MODULES = (
     "boto3", "flask", "gunicorn", "ministack", "numpy", "openvino", "PIL", "psutil", "structlog",
 )  # fmt: skip

@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
+from logged import Logged
 from web_tier import CHELSEA, DEADLINE_S, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ from imagefleet_web.app import create_app
 from imagefleet_web.settings import WebSettings
 from web_tier import World
 
-world, settings = World(), WebSettings(**{"stall_s": 0.3} | json.loads(sys.argv[1]))
+world, settings = World(), WebSettings(**json.loads(sys.argv[1]))
 exec(sys.argv[2])
 logs.configure("web", level="DEBUG", format="json")
 listener = server.listen("127.0.0.1", 0)
@@ -44,20 +44,8 @@ server.Server(settings, listener, lambda: create_app(settings, world.store, worl
 """
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(Logged):
     """A running server and its log."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Return all log lines so far; each must be an object of our own form."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def events(self, event: str) -> list[dict[str, Any]]:
-        """Return the log lines of one event so far."""
-        return [line for line in self.lines() if line["event"] == event]
 
     @property
     def url(self) -> str:

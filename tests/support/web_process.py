@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 
+from logged import Logged, whole_lines
 from system import wait_for
 from worker_tier import PACKAGES
 
@@ -26,7 +27,7 @@ TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
-class WebProcess:
+class WebProcess(Logged):
     """A web process that listens.
 
     Attributes:
@@ -34,8 +35,6 @@ class WebProcess:
     """
 
     url: str
-    process: subprocess.Popen[bytes]
-    log: Path
 
     @property
     def address(self) -> tuple[str, int]:
@@ -61,14 +60,6 @@ class WebProcess:
         """Tell it to stop and return its exit status."""
         self.process.terminate()
         return self.process.wait(STOP_S)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """Return all log lines so far; each must be an object of our own form."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def events(self, event: str) -> list[dict[str, Any]]:
-        """Return the log lines of one event so far."""
-        return [line for line in self.lines() if line["event"] == event]
 
     def accepted(self) -> int:
         """Return how many uploads were accepted so far."""
@@ -117,14 +108,14 @@ def started(log: Path, environ: Mapping[str, str]) -> Iterator[WebProcess]:
             stderr=output,
         )
 
-    def said() -> str:
-        return log.read_bytes()[already:].decode()
+    def listening() -> list[str]:
+        return [line for line in whole_lines(log, already) if '"listening"' in line]
 
     try:
-        wait_for(lambda: '"listening"' in said() or process.poll() is not None, READY_S)
-        assert process.poll() is None, said()
-        (line,) = [line for line in map(json.loads, said().splitlines()) if "url" in line]
-        yield WebProcess(line["url"], process, log)
+        wait_for(lambda: listening() or process.poll() is not None, READY_S)
+        assert process.poll() is None, whole_lines(log, already)
+        (line,) = listening()
+        yield WebProcess(process, log, json.loads(line)["url"])
     finally:
         if process.poll() is None:
             process.terminate()

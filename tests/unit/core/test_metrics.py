@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import requests
@@ -18,7 +19,7 @@ from imagefleet_core.bounded import Bounded
 from imagefleet_core.metrics import Endpoint, serve
 from scraped import scraped
 
-TIMEOUT_S = 10
+TIMEOUT_S = 30
 
 
 class Broken(Collector):
@@ -40,9 +41,14 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def endpoint(registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+def endpoint(registry: CollectorRegistry) -> Iterator[Endpoint]:
     """Where it is served."""
-    monkeypatch.setattr(metrics, "STALL_S", 0.2)
+    with serving(registry) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def serving(registry: CollectorRegistry) -> Iterator[Endpoint]:
     endpoint = serve(registry, "127.0.0.1", 0)
     assert endpoint
     yield endpoint
@@ -61,8 +67,14 @@ def test_figures_are_served_in_the_text_format(endpoint: Endpoint) -> None:
     assert scraped(answer.text).value("cats_total") == 3
 
 
-def test_a_client_that_stalls_keeps_the_next_one_only_for_a_moment(endpoint: Endpoint) -> None:
-    with socket.create_connection(("127.0.0.1", endpoint.server_port)) as stalled:
+def test_a_client_that_stalls_keeps_the_next_one_only_for_a_moment(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "STALL_S", 1)
+    with (
+        serving(registry) as endpoint,
+        socket.create_connection(("127.0.0.1", endpoint.server_port)) as stalled,
+    ):
         stalled.sendall(b"GET /metrics HTTP/1.1\r\n")
 
         assert scrape(endpoint).status_code == 200

@@ -17,11 +17,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 import s3_server
-from imagefleet_core import aws as aws_module
 from imagefleet_core import connections, objects
-from imagefleet_core.aws import Aws
+from imagefleet_core.aws import S3_READ_TIMEOUT_S, Aws
 from imagefleet_core.errors import Misconfigured, ObjectMissing, ObjectTooLarge, Unavailable
 from imagefleet_core.jobs import Failure, JobId, Result, new_batch_id
 from imagefleet_core.places import Place, find
@@ -44,10 +44,14 @@ def pauses() -> list[float]:
 
 
 def connect(
-    attempts: int, secret: str = s3_server.SECRETS["test"], pauses: list[float] | None = None
+    attempts: int,
+    secret: str = s3_server.SECRETS["test"],
+    pauses: list[float] | None = None,
+    silent_s: float = S3_READ_TIMEOUT_S,
 ) -> S3Store:
     """Return a store of its own, with room for four connections."""
-    client = Aws(boto3.Session("test", secret, region_name=REGION), attempts=attempts).s3(4)
+    session = boto3.Session("test", secret, region_name=REGION)
+    client = Aws(session, attempts=attempts, silent_s=silent_s).s3(4)
     pause = ([] if pauses is None else pauses).append
     return S3Store(client, input_bucket="input", results_bucket="results", pause=pause)
 
@@ -215,18 +219,17 @@ def test_what_does_not_pass_in_time_is_said(
     assert len(pauses) == 2
 
 
-def test_a_server_that_is_silent_is_not_waited_for_forever(
-    s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(aws_module, "S3_READ_TIMEOUT_S", 0.1)
-    store = connect(attempts=1)
+def test_a_server_that_is_silent_is_not_waited_for_forever(s3: S3Server) -> None:
+    store = connect(attempts=1, silent_s=0.1)
     released = threading.Event()
     s3.faults.append(s3_server.stay_silent(released))
     s3.faults.append(late_body(released))
 
     for _ in range(2):
-        with pytest.raises(Unavailable, match=f"{s3.url} stopped answering"):
+        with pytest.raises(Unavailable, match=f"{s3.url} stopped answering") as caught:
             store.get_image(KEY, max_bytes=100)
+        # and not since the server hung up in the end
+        assert isinstance(caught.value.__cause__, ReadTimeoutError)
     released.set()
 
 

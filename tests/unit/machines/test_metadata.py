@@ -20,6 +20,8 @@ from imagefleet_worker.ec2.instance_metadata import Notices as WorkersNotices
 from memory_machines import MemoryCredentials, MemoryRecords
 
 USER_DATA = b"#cloud-config\nruncmd: [[true]]\n"
+# For answers of a thread of this process, which may pause.
+PATIENT_S = 30
 
 
 class Asker:
@@ -43,7 +45,7 @@ class Asker:
         self, method: str, path: str, headers: Mapping[str, str] | None = None
     ) -> tuple[int, str]:
         """Return the status and the text of an answer."""
-        connection = HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.server.server_port, timeout=PATIENT_S)
         try:
             connection.request(method, path, headers=dict(headers or {}))
             answer = connection.getresponse()
@@ -154,7 +156,8 @@ def test_metadata_that_nobody_can_look_up_are_not_there_yet(asker: Asker) -> Non
 
 def test_the_worker_understands_a_spot_notice(asker: Asker) -> None:
     reasons: list[str] = []
-    worker = WorkersNotices(f"http://127.0.0.1:{asker.server.server_port}", reasons.append)
+    url = f"http://127.0.0.1:{asker.server.server_port}"
+    worker = WorkersNotices(url, reasons.append, timeout_s=PATIENT_S)
     worker.turn()
     assert reasons == []
 

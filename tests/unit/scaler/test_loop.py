@@ -13,10 +13,11 @@ from fake_provider import FakeProvider, Machines
 from fakes import MemoryQueues, MemoryStore
 from imagefleet_core.queues import Queue
 from imagefleet_core.telemetry import Announcement, Report, WorkerState
+from imagefleet_scaler import loop
 from imagefleet_scaler.boots import Boots
 from imagefleet_scaler.fleet import Fleet
 from imagefleet_scaler.lease import Lease
-from imagefleet_scaler.loop import REST_TICK_S, Loop
+from imagefleet_scaler.loop import Loop
 from imagefleet_scaler.policy import Decision, Observation, PolicyConfig
 from imagefleet_scaler.providers.base import InstanceState
 from imagefleet_scaler.purse import Purse
@@ -337,22 +338,25 @@ def test_what_the_web_tier_announces_is_met_before_the_queue_tells(system: Syste
     assert len(system.workers()) == 3
 
 
-def test_at_rest_an_announcement_ends_the_pause_at_once(system: System) -> None:
+def test_at_rest_an_announcement_ends_the_pause_at_once(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "REST_TICK_S", 60)
     stopping = threading.Event()
     thread = threading.Thread(target=system.loop.run, args=(stopping, 0.001), daemon=True)
     thread.start()
-    wait_for(lambda: system.loop._rests, 10)
+    wait_for(lambda: system.loop._rests, 30)
 
     began = time.monotonic()
     system.requests.send(["image"] * 25)
     system.telemetry.send([Announcement(25, datetime.now(UTC)).encode()])
-    wait_for(lambda: len(system.workers()) == 3, 10)
+    wait_for(lambda: len(system.workers()) == 3, 90)
     took_s = time.monotonic() - began
     stopping.set()
     system.loop.wake()
     thread.join(10)
 
-    assert took_s < REST_TICK_S / 2
+    assert took_s < loop.REST_TICK_S / 2
 
 
 def test_at_rest_the_provider_is_asked_seldom(

@@ -210,11 +210,11 @@ def test_a_scaler_in_trouble_still_tells_of_it(scaler: str) -> None:
     def failed() -> float:
         try:
             told = scraped(requests.get(scaler, timeout=10).text)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return 0
         return told.value("imagefleet_scaler_failed_turns_total", kind="unavailable")
 
-    wait_for(lambda: failed() >= 1, 30)
+    wait_for(lambda: failed() >= 1, 120)
 
 
 def test_workers_that_are_processes_share_no_port() -> None:

@@ -121,7 +121,7 @@ def test_of_several_addresses_the_next_is_tried() -> None:
 
 
 def trickle_head(handler: Handler) -> None:
-    for _ in range(100):
+    for _ in range(1000):
         handler.wfile.write(b"x")
         if handler.server.receiver.over.wait(0.05):
             return
@@ -170,7 +170,7 @@ def test_a_receiver(behaviour: Behaviour, reason: str) -> None:
     with Receiver(behaviour) as receiver, pytest.raises(Undelivered, match=reason) as caught:
         post(receiver, sender(whole_s=0.4 if slow else PATIENCE_S))
 
-    assert time.monotonic() - began < (4 if slow else PATIENCE_S)
+    assert time.monotonic() - began < PATIENCE_S
     assert len(str(caught.value)) < 300
 
 
@@ -230,7 +230,6 @@ def test_a_connection_that_does_not_come_about_is_given_up() -> None:
 
 RETRY_AFTER: dict[str, tuple[str, float, float]] = {
     "seconds": ("120", 120, 120),
-    "a date": (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000, 3600),
     "a date that is past": ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
     "no zone": ("Wed, 21 Oct 2015 07:28:00 -0000", 0, 0),
     "nonsense": ("soon", 0, 0),
@@ -246,6 +245,12 @@ def test_when_to_come_again_is_read(value: str, least: float, most: float) -> No
 
     assert answer.status == 503
     assert least <= answer.retry_after_s <= most
+
+
+def test_when_to_come_again_may_be_a_date() -> None:
+    value = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    with Receiver(Answer(503, {"Retry-After": value})) as receiver:
+        assert 3000 <= post(receiver).retry_after_s <= 3600
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Event
 
 import pytest
@@ -15,10 +15,19 @@ DEADLINE_S = 60
 PATIENCE_S = 10.0
 
 
-def held(event: Event) -> str:
+def held(begun: Event, go_on: Event) -> str:
     """Be a call that hangs until the test lets it go on."""
-    assert event.wait(DEADLINE_S)
+    begun.set()
+    assert go_on.wait(DEADLINE_S)
     return "held"
+
+
+def hang(pool: Calls, go_on: Event) -> Future[str]:
+    """Make a call that hangs until `go_on`, and return once it has its turn."""
+    begun = Event()
+    call = pool.submit(held, begun, go_on)
+    assert begun.wait(DEADLINE_S)
+    return call
 
 
 def test_answers_and_errors_come_through() -> None:
@@ -31,12 +40,12 @@ def test_answers_and_errors_come_through() -> None:
 
 def test_a_call_that_waited_long_behind_one_that_hangs_is_not_made() -> None:
     made: list[str] = []
-    hangs, clock = Event(), Clock()
+    go_on, clock = Event(), Clock()
     with Calls(1, PATIENCE_S, clock) as pool:
-        first = pool.submit(held, hangs)
+        first = hang(pool, go_on)
         second = pool.submit(made.append, "second")
         clock.now += PATIENCE_S + 1
-        hangs.set()
+        go_on.set()
 
         assert first.result() == "held"
         with pytest.raises(Unavailable, match="not begun"):
@@ -47,26 +56,26 @@ def test_a_call_that_waited_long_behind_one_that_hangs_is_not_made() -> None:
 
 
 def test_a_call_that_waited_long_is_made_where_others_like_it_go_well() -> None:
-    hangs, clock = Event(), Clock()
+    go_on, clock = Event(), Clock()
     with Calls(1, PATIENCE_S, clock) as pool:
-        calls = [pool.submit(held, hangs) for _ in range(5)]
+        calls = [hang(pool, go_on), *(pool.submit(held, Event(), go_on) for _ in range(4))]
         clock.now += PATIENCE_S + 1
-        hangs.set()
+        go_on.set()
         wait(calls)
 
     assert [call.result() for call in calls] == ["held"] * 5
 
 
 def test_calls_in_ones_own_thread_are_among_those_at_once() -> None:
-    hangs = Event()
+    go_on = Event()
     made: list[str] = []
-    with Calls(1, PATIENCE_S) as pool, ThreadPoolExecutor(1) as others:
-        first = pool.submit(held, hangs)
+    with Calls(1, PATIENCE_S, Clock()) as pool, ThreadPoolExecutor(1) as others:
+        first = hang(pool, go_on)
         own = others.submit(pool.here, made.append, "own")
         with pytest.raises(TimeoutError):
             own.result(0.05)
 
-        hangs.set()
+        go_on.set()
 
         assert first.result() == "held"
         own.result(DEADLINE_S)
@@ -78,14 +87,15 @@ def test_calls_in_ones_own_thread_are_among_those_at_once() -> None:
 
 
 def test_a_call_in_ones_own_thread_is_not_made_either_while_others_hang() -> None:
-    hangs = Event()
+    go_on = Event()
     made: list[str] = []
-    with Calls(1, patience_s=0.01) as pool:
-        first = pool.submit(held, hangs)
+    with Calls(1, PATIENCE_S) as pool:
+        first = hang(pool, go_on)
 
+        pool._patience_s = 0.01  # only now, as the first call is not to run out of it
         with pytest.raises(Unavailable, match="not begun"):
             pool.here(made.append, "late")
 
-        hangs.set()
+        go_on.set()
         assert first.result() == "held"
     assert made == []

@@ -9,7 +9,7 @@ import pytest
 
 from imagefleet_core.jobs import JobId, Request, new_batch_id
 from imagefleet_core.keys import result_key
-from web_tier import CHELSEA, COFFEE, MEASURED, Web, World
+from web_tier import CHELSEA, COFFEE, MEASURED, Web, World, eventually
 
 TEXT = {"Accept": "text/plain"}
 
@@ -127,10 +127,15 @@ def test_a_result_that_cannot_be_read_does_not_hide_the_others(web: Web, world: 
 
 def test_labels_are_told_one_a_line_to_whoever_wants_text(web: Web, world: World) -> None:
     files = [("1.jpg", CHELSEA), ("text.jpg", b"text"), ("broken.jpg", COFFEE), ("4.jpg", CHELSEA)]
-    asked = web.meanwhile(lambda: web.upload(*files, query_string={"wait": "0.5"}, headers=TEXT))
+    asked = web.meanwhile(lambda: web.upload(*files, query_string={"wait": "20"}, headers=TEXT))
     requests = world.take(3)
     world.finish(requests[:2])
     web.listen()
+
+    # when the process stops before the last result is there
+    last = requests[2].job
+    eventually(lambda: web.services.hub.wanted() == {last.batch: {last.number}})
+    web.services.hub.close()
 
     answer = asked.answer()
     assert answer.status_code == 202
@@ -139,11 +144,11 @@ def test_labels_are_told_one_a_line_to_whoever_wants_text(web: Web, world: World
         "1.jpg 1",
         "error: This is not a picture in JPEG, PNG, WebP, GIF, BMP or TIFF.",
         "error: The image ends too early.",
-        f"pending: /api/v1/jobs/{requests[2].job}",
+        f"pending: /api/v1/jobs/{last}",
     ]
     world.finish(requests[2:])
-    assert web.get(f"/api/v1/jobs/{requests[2].job}", headers=TEXT).text == "4.jpg 1\n"
-    batch = web.get(f"/api/v1/batches/{requests[2].job.batch}", headers=TEXT)
+    assert web.get(f"/api/v1/jobs/{last}", headers=TEXT).text == "4.jpg 1\n"
+    batch = web.get(f"/api/v1/batches/{last.batch}", headers=TEXT)
     assert batch.text.splitlines() == ["1.jpg 1", "error: The image ends too early.", "4.jpg 1"]
 
 

@@ -83,8 +83,8 @@ def test_others_are_answered_while_as_many_wait_as_may(tmp_path: Path) -> None:
     assert {each.result().status_code for each in asked} == {202}
 
 
-def test_a_client_that_stalls_amid_its_upload_is_cut_off(server: Served) -> None:
-    with server.connect() as client:
+def test_a_client_that_stalls_amid_its_upload_is_cut_off(tmp_path: Path) -> None:
+    with served(tmp_path / "log", stall_s=0.3) as server, server.connect() as client:
         client.sendall(
             b"POST /api/v1/upload HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
             b"Content-Length: 1000000\r\n\r\n" + CHELSEA[:5000]

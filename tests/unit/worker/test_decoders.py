@@ -34,7 +34,7 @@ RECIPE = Recipe(size=224, resize=256, interpolation="bicubic")
 ODD = (sys.executable, "-P", "-m", "odd_decoder")
 MB = 1_000_000
 # For those that shall run into it. Others get so much that no busy machine makes them do.
-SHORT_S = 2.0
+SHORT_S = 5.0
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks what only Linux tells")
 
@@ -53,10 +53,12 @@ def odd() -> Iterator[Decoders]:
         yield ours
 
 
-def eventually(happens: Callable[[], bool], within_s: float = 10) -> bool:
+def eventually(happens: Callable[[], bool], within_s: float = 60) -> bool:
     """Return whether something happens in time."""
     deadline = time.monotonic() + within_s
-    while not happens() and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if happens():
+            return True
         time.sleep(0.01)
     return happens()
 
@@ -141,7 +143,7 @@ def test_a_file_that_hangs_its_decoder_fails_alone() -> None:
     with decoders(command=ODD, limit_s=SHORT_S) as ours:
         ours.await_ready()
 
-        fails_alone(ours, b"hang", "decode_timeout", "Decoding the file takes longer than 2 s.")
+        fails_alone(ours, b"hang", "decode_timeout", "Decoding the file takes longer than 5 s.")
 
 
 def fails_alone(ours: Decoders, deed: bytes, code: str, message: str) -> None:
@@ -184,8 +186,9 @@ def test_a_decoder_killed_while_it_works_is_lost_and_one_killed_while_idle_repla
         (pid,) = children() - before
 
         # when it's killed at work
+        before_s = cpu_s(pid)
         hanging = pool.submit(ours.decode, b"hang", RECIPE)
-        assert eventually(lambda: cpu_s(pid) > 0.2)
+        assert eventually(lambda: cpu_s(pid) > before_s + 0.2)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(ChildLost):
             hanging.result()
@@ -201,7 +204,10 @@ def test_a_decoder_killed_while_it_works_is_lost_and_one_killed_while_idle_repla
 
 def ended(pid: int) -> bool:
     """Return whether a process is gone, or would be if its parent asked for it."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def cpu_s(pid: int) -> float:
@@ -245,11 +251,14 @@ def test_a_decoder_survives_what_stops_a_worker() -> None:
         assert children() - before == {pid}
 
 
+# Long enough that a test sees a decoder hang and ends the worker before that ends the decoder.
+HANGS_S = 4
+
 WORKER = f"""
 import sys
 from imagefleet_worker.children.decoders import Decoders
 from imagefleet_worker.recipe import Picture, Recipe
-with Decoders(count=1, max_pixels=1, limit_s=0.5,
+with Decoders(count=1, max_pixels=1, limit_s={HANGS_S},
               memory_bytes=10**8, command={ODD!r}) as ours:
     ours.await_ready()
     print(ours._places[0].child()._process.pid, flush=True)
@@ -270,7 +279,8 @@ def test_no_decoder_outlives_its_worker_for_long(worker: str) -> None:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
         if worker == "busy":
-            assert eventually(lambda: cpu_s(pid) > 0.1)
+            before_s = cpu_s(pid)
+            assert eventually(lambda: cpu_s(pid) > before_s + 0.1)
 
         process.kill()
 
@@ -285,7 +295,7 @@ def test_closing_ends_what_is_being_decoded_and_what_waits() -> None:
             assert eventually(lambda: not ours._free)
 
         for each in hanging:
-            assert isinstance(each.exception(timeout=5), ChildLost)
+            assert isinstance(each.exception(timeout=60), ChildLost)
         with pytest.raises(ChildLost, match="closed"):
             ours.decode(photographs.jpeg("coffee"), RECIPE)
 
@@ -371,7 +381,15 @@ class Gate:
 
     def open(self) -> None:
         """Let the picture be finished."""
-        self._path.write_bytes(b"")
+        assert eventually(self._opened), f"nobody waits at {self._path}"
+
+    def _opened(self) -> bool:
+        # Opened in the usual way it would wait for ever for a decoder that is gone.
+        try:
+            os.close(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
 
 
 def test_large_pictures_share_memory_and_small_ones_pass_by(tmp_path: Path) -> None:

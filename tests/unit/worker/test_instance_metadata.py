@@ -26,6 +26,8 @@ from metadata_service import MetadataService
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+# The service is a thread of this process, which may pause for longer than EC2's own would.
+PATIENT_S = 30.0
 
 
 @pytest.fixture
@@ -51,7 +53,14 @@ def notices(service: MetadataService, asked: list[str], clock: Clock) -> Notices
 
 
 def watching(url: str, asked: list[str], clock: Clock, chance: float = 0.5) -> Notices:
-    return Notices(url, asked.append, clock=clock, now=lambda: NOW, chance=lambda: chance)
+    return Notices(
+        url,
+        asked.append,
+        clock=clock,
+        now=lambda: NOW,
+        chance=lambda: chance,
+        timeout_s=PATIENT_S,
+    )
 
 
 def test_without_any_notice_a_worker_works_on(notices: Notices, asked: list[str]) -> None:

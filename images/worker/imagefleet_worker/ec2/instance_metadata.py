@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 
 import structlog
 
-from imagefleet_worker.ec2.imds import Imds, ImdsError
+from imagefleet_worker.ec2.imds import TIMEOUT_S, Imds, ImdsError
 from imagefleet_worker.outage import Outage
 
 # As often as AWS recommends.
@@ -52,6 +52,7 @@ class Notices:
         clock: seconds that only go forward.
         now: the time of day.
         chance: returns a number from 0 to 1, by chance.
+        timeout_s: how long the service may be silent.
 
     Raises:
         ImdsError: `url` is no such address.
@@ -65,8 +66,9 @@ class Notices:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._imds = Imds(url, clock=clock)
+        self._imds = Imds(url, clock=clock, timeout_s=timeout_s)
         self._ask = ask
         self._clock = clock
         self._now = now
