@@ -11,9 +11,6 @@ from system import SAMPLES
 
 pytestmark = pytest.mark.browser
 
-# It tries again after up to 15 s.
-REGAINED_MS = 40_000
-
 
 def test_an_upload_waits_until_the_network_is_back(staged: Page, stage: Stage) -> None:
     # given a page that has lost the network
@@ -25,7 +22,7 @@ def test_an_upload_waits_until_the_network_is_back(staged: Page, stage: Stage) -
     # when it is back
     staged.context.set_offline(False)
 
-    expect(staged.locator("#notices")).to_contain_text("Connected again", timeout=REGAINED_MS)
+    expect(staged.locator("#notices")).to_contain_text("Connected again")
     stage.finish(1)
     expect_state(card(staged, "flower.jpg"), "done")
     expect(staged.locator("#notices")).to_be_empty()
@@ -44,7 +41,7 @@ def test_results_that_came_while_the_server_was_gone_are_shown(staged: Page, sta
     stage.finish(1)
     stage.start()
 
-    expect_done(staged, 2, REGAINED_MS)
+    expect_done(staged, 2)
     expect(staged.locator("#notices")).to_be_empty()
 
 
@@ -68,7 +65,7 @@ def test_the_fleet_goes_on_from_where_it_was_lost(staged: Page, stage: Stage) ->
     stage.start()
 
     # then it is told again, of the history only what is new
-    expect(staged.locator("#notices")).to_be_empty(timeout=REGAINED_MS)
+    expect(staged.locator("#notices")).to_be_empty()
     newest = seen.history[-1].at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     expect(staged.locator("#figure-waiting")).to_have_text("420")
     assert asked[0] is None

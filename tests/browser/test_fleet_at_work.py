@@ -13,8 +13,6 @@ from system import System, photographs, running
 
 pytestmark = pytest.mark.browser
 
-GONE_MS = 60_000
-
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
@@ -46,7 +44,7 @@ def test_a_burst_is_seen_from_the_first_worker_to_the_last(page: Page) -> None:
 
     # and does the work, and is gone
     expect(page.locator("#about-rate")).to_have_text("60 done so far", timeout=RESULT_MS)
-    expect(headline).to_contain_text("Nothing is running", timeout=GONE_MS)
+    expect(headline).to_contain_text("Nothing is running", timeout=RESULT_MS)
     expect(worker).to_have_count(0)
     expect(decisions.filter(has_text="−1")).not_to_have_count(0)
     expect(page.locator("#lately-summary")).to_contain_text("At most 1 worker was ready.")

@@ -23,7 +23,7 @@ from web_process import WebProcess
 
 pytestmark = pytest.mark.embedded
 
-DEADLINE_S = 60
+DEADLINE_S = 180
 CLIENTS = 100
 CHELSEA = SAMPLES / "chelsea.jpg"
 CAT = "Egyptian cat\n"

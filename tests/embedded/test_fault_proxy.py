@@ -46,7 +46,7 @@ pytestmark = pytest.mark.embedded
 
 NUMBERS = itertools.count(1)
 BODY = bytes(range(256)) * 400
-TIMEOUT_S = 1
+TIMEOUT_S = 60
 
 
 class Callers:
@@ -61,7 +61,7 @@ class Callers:
         self.s3.create_bucket(Bucket=self.name)
         self.queue = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
 
-    def client(self, service: str, endpoint: str) -> Any:
+    def client(self, service: str, endpoint: str, timeout_s: float = TIMEOUT_S) -> Any:
         client = boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=endpoint,
@@ -69,7 +69,7 @@ class Callers:
             aws_access_key_id="embedded",
             aws_secret_access_key="embedded",
             config=Config(
-                read_timeout=TIMEOUT_S,
+                read_timeout=timeout_s,
                 retries={"total_max_attempts": 1},
                 s3={"addressing_style": "path"},
                 request_checksum_calculation="when_required",
@@ -341,11 +341,12 @@ def test_a_dripping_body_is_slow_and_whole(aws: Callers) -> None:
 
 
 def test_a_call_that_is_held_for_too_long_times_out(aws: Callers) -> None:
-    held = aws.proxy.inject(Hold(calls={"GetObject"}, seconds=TIMEOUT_S + 0.5, times=1))
+    held = aws.proxy.inject(Hold(calls={"GetObject"}, seconds=1.5, times=1))
     aws.put()
+    impatient = aws.client("s3", aws.proxy.url, timeout_s=1)
 
     with pytest.raises(ReadTimeoutError):
-        aws.get()
+        impatient.get_object(Bucket=aws.name, Key="key")
     assert held.count == 1
     assert aws.get() == BODY
 
@@ -399,7 +400,7 @@ def test_a_duplicate_may_come_after_its_message_is_gone(aws: Callers) -> None:
     assert aws.proxy.kept() == 1
 
     again: list[dict[str, Any]] = []
-    wait_for(lambda: again.extend(aws.receive()) or again, 5)  # type: ignore[func-returns-value]
+    wait_for(lambda: again.extend(aws.receive()) or again, TIMEOUT_S)  # type: ignore[func-returns-value]
 
     assert bodies(again) == ["one"]
     assert aws.delete(*again) == []
@@ -414,7 +415,7 @@ def test_reordered_messages_come_later_and_once(aws: Callers) -> None:
     first = aws.receive()
     assert aws.proxy.kept() == late.count == 10 - len(first) > 0
     then: list[dict[str, Any]] = []
-    wait_for(lambda: then.extend(aws.receive()) or not aws.proxy.kept(), 5)  # type: ignore[func-returns-value]
+    wait_for(lambda: then.extend(aws.receive()) or not aws.proxy.kept(), TIMEOUT_S)  # type: ignore[func-returns-value]
 
     assert bodies(first + then) != sent
     assert sorted(bodies(first + then)) == sent

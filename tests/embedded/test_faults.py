@@ -41,11 +41,14 @@ pytestmark = pytest.mark.embedded
 
 WORKERS = ("worker-1", "worker-2")
 IMAGES = 30
-DONE_S = 60
+DONE_S = 180
 SILENCE_S = 60
-EXIT_S = 40
+EXIT_S = 120
 # What a worker takes that is killed, or whose answer gets lost, is there again this soon.
 SHORT_VISIBILITY = {"IMAGEFLEET_VISIBILITY_S": "3", "IMAGEFLEET_THREADS": "1"}
+
+# Keeps work from being over before something else happens amid it.
+SLOW = Hold(calls={"PutObject"}, seconds=5, after=10)
 
 # What the handlers of a worker never expect; it survives that, but it is a defect.
 UNEXPECTED = ("Traceback", "could not be worked on", "a turn failed")
@@ -108,7 +111,7 @@ def fleet_on(
     fleet = Fleet(place, proxy)
     for name in WORKERS[:workers]:
         fleet.processes.append(left.enter_context(place.worker(name, **SHORT_VISIBILITY)))
-    wait_for(lambda: folder.joinpath(f"{WORKERS[workers - 1]}.alive").exists(), DONE_S)
+    place.await_worker(WORKERS[workers - 1])
     return fleet
 
 
@@ -125,9 +128,11 @@ def silent(
         return
     with ExitStack() as left:
         fleet = fleet_on(left, ministack, tmp_path_factory.mktemp("silence"))
+        slow = fleet.proxy.inject(SLOW)
         jobs = fleet.place.submit(photographs(3 * IMAGES))
         wait_for(lambda: fleet.place.finished(jobs) >= 10, DONE_S)
         fleet.proxy.silence(SILENCE_S)
+        slow.end()
         assert fleet.place.finished(jobs) < len(jobs)
         yield fleet, jobs
 
@@ -203,10 +208,12 @@ def test_every_image_gets_its_label_though(fleet: Fleet, faults: Sequence[Fault]
 
 
 def test_every_image_gets_its_label_though_connections_are_refused(fleet: Fleet) -> None:
+    slow = fleet.proxy.inject(SLOW)
     jobs = fleet.place.submit(photographs(2 * IMAGES))
     wait_for(lambda: fleet.place.finished(jobs) >= 10, DONE_S)
 
     fleet.proxy.refuse()
+    slow.end()
     wait_for(lambda: any("nothing answers" in str(each) for each in fleet.events()), DONE_S)
     assert fleet.place.finished(jobs) < len(jobs)
     fleet.proxy.accept()

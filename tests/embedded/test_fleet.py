@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from client import state, upload
-from imagefleet_scaler.publisher import fresh_s
+from imagefleet_core.fleet import FleetReport
+from imagefleet_core.keys import FLEET_REPORT
 from place import Place
 from system import PHOTOGRAPHS, photographs, running, wait_for
 
@@ -29,8 +30,8 @@ ENVIRON = {
     "IMAGEFLEET_WORKER_USD_PER_HOUR": "36",
 }
 IMAGES = 300
-SOON_S = 60
-DONE_S = 90
+SOON_S = 120
+DONE_S = 180
 
 
 class Stream:
@@ -175,14 +176,15 @@ def test_a_scaler_that_was_killed_is_noticed_and_the_next_one_goes_on(lasting: P
 
         # given a fleet at work
         with lasting.scaler(**scaler) as first:
-            assert web.upload(PHOTOGRAPHS, params={"wait": str(DONE_S)}).status_code == 200
+            waited = web.upload(PHOTOGRAPHS, params={"wait": DONE_S}, timeout=2 * DONE_S)
+            assert waited.status_code == 200
             wait_for(lambda: fleet(web.url)["workers"], SOON_S)
             with Stream(web.url) as stream:
-                assert stream.last["live"]
+                wait_for(lambda: stream.last["live"], SOON_S)
 
-                # when its scaler is killed, then that is told, soon
+                # when its scaler is killed, then that is told
                 first.kill()
-                wait_for(lambda: not stream.last["live"], fresh_s(TICK_S) + 5)
+                wait_for(lambda: not stream.last["live"], SOON_S)
                 before = stream.last
 
         # and the next scaler goes on where it was
@@ -200,4 +202,7 @@ def test_a_scaler_that_was_killed_is_noticed_and_the_next_one_goes_on(lasting: P
             # and one that is stopped says so itself
             second.send_signal(signal.SIGTERM)
             assert second.wait(SOON_S) == 0
-            wait_for(lambda: not fleet(web.url)["live"], 3)
+            note = lasting.store.read_note(FLEET_REPORT)
+            assert note
+            assert FleetReport.decode(note.body).fresh_s == 0
+            wait_for(lambda: not fleet(web.url)["live"], SOON_S)

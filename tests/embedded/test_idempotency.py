@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,9 +18,9 @@ from web_process import WebProcess
 pytestmark = pytest.mark.embedded
 
 KEY = "4f5d3c1e-0b5c-4d4f-9a55-6a6ff3e3b1a7"
-CLAIM_S = 3
+CLAIM_S = 4
 IMAGES = 12
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 # What holds a process up until it is killed: amid its images, and with nothing but the queueing
 # of all of them left to do.
@@ -81,19 +82,21 @@ def test_what_a_killed_process_began_is_taken_in_once(
         ThreadPoolExecutor(1) as pool,
     ):
         # given a process that is killed amid an upload
-        held_up = proxy.inject(fault)
+        held_up, began = proxy.inject(fault), time.monotonic()
         lost = pool.submit(upload, one)
         wait_for(lambda: held_up.count >= count, DEADLINE_S)
         one.kill()
         assert isinstance(lost.exception(DEADLINE_S), requests.ConnectionError)
 
         # when the client tries again until another process takes it
-        early = upload(two)
         answers: list[requests.Response] = []
         wait_for(lambda: answers.append(upload(two)) or answers[-1].ok, DEADLINE_S)  # type: ignore[func-returns-value]
 
-        # then nothing is lost, double or left behind
-        assert (early.status_code, early.json()["code"]) == (409, "upload_in_progress")
+        # then nobody took it over early, give or take a second of S3's clock
+        assert time.monotonic() - began > CLAIM_S - 1
+        refused = {(each.status_code, each.json()["code"]) for each in answers[:-1]}
+        assert refused <= {(409, "upload_in_progress")}
+        # and nothing is lost, double or left behind
         check_once(place, answers[-1])
         told = two.get("api/v1/batches").json()["batches"]
         assert [(each["batch"], each["total"]) for each in told] == [

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.embedded
 
 CLIENTS = 100
 # A stream of events looks after its client every five seconds, who waits for a label likewise.
-GONE_S = 20
-DEADLINE_S = 60
+GONE_S = 60
+DEADLINE_S = 120
 NO_ROOM = "[Errno 27] File too large"
 LARGE = CHELSEA + bytes(2_000_000)
 
@@ -29,7 +29,8 @@ LARGE = CHELSEA + bytes(2_000_000)
 @pytest.fixture
 def web(place: Place) -> Iterator[WebProcess]:
     # with so few connections to AWS that all of them are there soon
-    with place.web(IMAGEFLEET_MAX_WAITING=str(CLIENTS), IMAGEFLEET_AWS_CONNECTIONS="4") as started:
+    few = {"IMAGEFLEET_MAX_WAITING": str(CLIENTS), "IMAGEFLEET_AWS_CONNECTIONS": "4"}
+    with place.web(**few, IMAGEFLEET_STALL_S=str(DEADLINE_S)) as started:
         yield started
         assert started.stop() == 0
         told = [line for line in started.lines() if line["level"] in {"warning", "error"}]

@@ -18,7 +18,7 @@ from web_process import WebProcess
 pytestmark = pytest.mark.embedded
 
 UPLOADS = "api/v1/uploads"
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 ALICE, ALICE_LINE = make("alice")
 BOB, BOB_LINE = make("bob")
 
@@ -41,13 +41,14 @@ def send(upload: dict[str, Any], image: bytes, **changed: str) -> requests.Respo
 
 
 def get(web: WebProcess, url: str, **options: Any) -> Any:
-    answer = web.get(url.lstrip("/"), **options)
+    answer = web.get(url.lstrip("/"), timeout=2 * TIMEOUT_S, **options)
     assert answer.ok, answer.text
     return answer.json()
 
 
 def test_photographs_that_are_uploaded_to_the_bucket_get_their_labels(place: Place) -> None:
     with place.web() as web, place.worker():
+        place.await_worker()
         # given forms, one of which is used twice, and one not at all
         names = [path.name for path in PHOTOGRAPHS[:2]]
         told = ask(web, [*names, "Käse ${filename} 猫.jpg", "never.jpg"])

@@ -18,6 +18,7 @@ from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs, running, w
 
 pytestmark = pytest.mark.embedded
 
+SOON_S = 180
 ENVIRON = {"IMAGEFLEET_SCALE_IN_AFTER_S": "3", "IMAGEFLEET_TARGET_S": "0.5"}
 
 
@@ -30,7 +31,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 def test_a_photograph_of_a_cat_is_a_cat(system: System) -> None:
     with (SAMPLES / "chelsea.jpg").open("rb") as file:
-        answer = requests.post(system.url, files={"file": file}, timeout=60)
+        answer = requests.post(system.url, files={"file": file}, timeout=SOON_S)
 
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain")
@@ -39,13 +40,13 @@ def test_a_photograph_of_a_cat_is_a_cat(system: System) -> None:
 
 def test_a_hundred_photographs_go_from_zero_workers_to_some_and_back(system: System) -> None:
     # given a system at rest
-    wait_for(lambda: not system.workers(), 60)
+    wait_for(lambda: not system.workers(), SOON_S)
 
     # when a hundred are uploaded at once
     uploaded = photographs(100)
     batch = upload(system.url, uploaded)["batch"]
-    wait_for(system.workers, 30)
-    wait_for(lambda: state(system.url, batch)["pending"] == 0, 60)
+    wait_for(system.workers, SOON_S)
+    wait_for(lambda: state(system.url, batch)["pending"] == 0, SOON_S)
 
     # then each has its own result, the right one
     jobs = state(system.url, batch)["jobs"]
@@ -55,11 +56,11 @@ def test_a_hundred_photographs_go_from_zero_workers_to_some_and_back(system: Sys
     assert all(job["label"] == expected[job["name"]] for job in jobs)
 
     # and the fleet is back at zero
-    wait_for(lambda: not system.workers(), 60)
+    wait_for(lambda: not system.workers(), SOON_S)
 
 
 def test_uploads_that_each_wait_all_get_their_own_label(system: System) -> None:
-    answers, seconds = load.burst(system.url, PHOTOGRAPHS, 50, timeout_s=60)
+    answers, seconds = load.burst(system.url, PHOTOGRAPHS, 50, timeout_s=SOON_S)
 
     summed = load.Round.of(answers, seconds, labels())
     assert (summed.images, summed.missing, summed.mismatched) == (50, 0, 0), answers
@@ -72,7 +73,7 @@ def test_an_image_that_cannot_be_decoded_fails_and_the_others_go_on(
     truncated = tmp_path / "truncated.jpg"
     truncated.write_bytes((SAMPLES / "coffee.jpg").read_bytes()[:20_000])
 
-    jobs = upload(system.url, [SAMPLES / "chelsea.jpg", truncated], wait=60)["jobs"]
+    jobs = upload(system.url, [SAMPLES / "chelsea.jpg", truncated], wait=SOON_S)["jobs"]
 
     assert [job["status"] for job in jobs] == ["done", "failed"]
     assert jobs[1]["error"]["code"] == "truncated"
@@ -83,7 +84,7 @@ def test_a_killed_scaler_is_noticed_and_everything_stops(tmp_path: Path) -> None
         processes = system.all_processes()
         system.scaler().kill()
 
-        assert system.process.wait(60) == 1
+        assert system.process.wait(SOON_S) == 1
 
     assert "scaler ended with exit code -9" in system.log.read_text()
     assert not [each for each in processes if each.is_running()]
@@ -93,7 +94,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     # given a system in the middle of its work
     with running(tmp_path / "log", environ=ENVIRON) as system:
         upload(system.url, photographs(100))
-        wait_for(system.workers, 30)
+        wait_for(system.workers, SOON_S)
         processes = system.all_processes()
 
         status = system.stop()
@@ -106,11 +107,11 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
 def test_uploads_and_results_survive_a_restart(tmp_path: Path) -> None:
     kept = str(tmp_path / "state")
     with running(tmp_path / "log", "--state", kept, environ=ENVIRON) as system:
-        before = upload(system.url, PHOTOGRAPHS, wait=60)
+        before = upload(system.url, PHOTOGRAPHS, wait=SOON_S)
 
     with running(tmp_path / "log2", "--state", kept, environ=ENVIRON) as system:
         after = state(system.url, before["batch"])
-        again = upload(system.url, PHOTOGRAPHS, wait=60)
+        again = upload(system.url, PHOTOGRAPHS, wait=SOON_S)
 
     assert after["jobs"] == before["jobs"]
     assert [job["label"] for job in again["jobs"]] == [job["label"] for job in before["jobs"]]
@@ -119,7 +120,7 @@ def test_uploads_and_results_survive_a_restart(tmp_path: Path) -> None:
 def test_two_systems_on_one_machine_leave_each_other_alone(system: System, tmp_path: Path) -> None:
     with running(tmp_path / "log", environ=ENVIRON) as other, ThreadPoolExecutor() as pool:
         batches = list(
-            pool.map(lambda each: upload(each.url, PHOTOGRAPHS, wait=60), [system, other])
+            pool.map(lambda each: upload(each.url, PHOTOGRAPHS, wait=SOON_S), [system, other])
         )
 
     assert {job["status"] for batch in batches for job in batch["jobs"]} == {"done"}
@@ -142,7 +143,7 @@ def test_what_cannot_work_is_said_in_one_clear_line(arguments: list[str], compla
         arguments = [argument.replace("PORT", port) for argument in arguments]
 
         command = [sys.executable, "-m", "imagefleet_scripts.up", *arguments]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=SOON_S)
 
     assert ended.returncode in {1, 2}
     assert complaint.replace("PORT", port) in ended.stderr

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.embedded
 
 CLIENTS = 100
 CLAIM_S = 2
-DRAIN_S = 5
-DEADLINE_S = 60
+DRAIN_S = 30
+DEADLINE_S = 120
 LOST = requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 
 def upload(url: str, images: Sequence[Path], **query: Any) -> dict[str, Any]:

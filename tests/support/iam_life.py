@@ -37,11 +37,11 @@ from receiver import Receiver
 from system import PHOTOGRAPHS, labels, photographs, wait_for
 from web_process import WebProcess
 
-SOON_S = 60
+SOON_S = 180
 HOST_MARK: list[Any] = [{"Key": "imagefleet:host", "Value": PREFIX}]
 EC2 = {"IMAGEFLEET_PROVIDER": "ec2", "IMAGEFLEET_TICK_S": "0.2", "IMAGEFLEET_MAX_WORKERS": "1"}
-# More than a worker has done by the time that one is.
-MANY = 60
+# More than a worker has done by the time that the last are uploaded, in so many rounds.
+MANY, ROUNDS = 240, 3
 
 
 def live(account: GuardedAccount, folder: Path) -> None:
@@ -73,7 +73,11 @@ def run_the_system(account: GuardedAccount, folder: Path) -> None:
         wait_for(instances, SOON_S)
         (instance,) = instances()
         # Once told to stop, it gives back what it holds.
-        told = {"IMAGEFLEET_WORKER_ID": instance, "IMAGEFLEET_DRAIN_S": "0"}
+        told = {
+            "IMAGEFLEET_WORKER_ID": instance,
+            "IMAGEFLEET_DRAIN_S": "0",
+            "IMAGEFLEET_THREADS": "1",
+        }
         with place.worker(**tiers["worker"].environ, **told) as worker:
             assert found(web, first) == {path.name: labels()[path.name] for path in PHOTOGRAPHS[:3]}
             wait_for(lambda: receiver.received, SOON_S)
@@ -151,8 +155,8 @@ def stop_amid_work(web: WebProcess, worker: subprocess.Popen[bytes]) -> None:
     files = [
         (f"{n}.jpg", path.read_bytes() + bytes([n])) for n, path in enumerate(photographs(MANY))
     ]
-    batch = upload(web, files)
-    wait_for(lambda: web.get(batch["url"][1:]).json()["done"], SOON_S)
+    first, *_ = [upload(web, files[n::ROUNDS]) for n in range(ROUNDS)]
+    wait_for(lambda: web.get(first["url"][1:]).json()["done"], SOON_S)
     worker.terminate()
     assert worker.wait(SOON_S) == 0
 

@@ -26,7 +26,7 @@ from imagefleet_core.settings import Settings
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_scaler.providers.process import fleet_tag
 from process_workers import of_fleet
-from system import labels
+from system import labels, wait_for
 from web_process import WebProcess
 from web_tier import result_of
 from worker_tier import PACKAGES
@@ -34,6 +34,7 @@ from worker_tier import PACKAGES
 TEMPLATE = Path(__file__).parents[2] / "infra/data.yaml"
 SCALER = str(Path(__file__).parents[2] / "images/scaler")
 NUMBERS = itertools.count(1)
+READY_S = 240
 
 
 @dataclass
@@ -103,6 +104,10 @@ class Place:
         """Run a worker; it is killed in the end if it still runs then."""
         with self._running("imagefleet_worker", name, settings) as process:
             yield process
+
+    def await_worker(self, name: str = "worker-1") -> None:
+        """Return once a worker is at work."""
+        wait_for((self.folder / f"{name}.alive").exists, READY_S)
 
     @contextmanager
     def scaler(self, name: str = "scaler-1", **settings: str) -> Iterator[subprocess.Popen[bytes]]:

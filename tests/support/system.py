@@ -22,8 +22,8 @@ from imagefleet_scripts.emulator import free_port
 SAMPLES = Path(__file__).parents[2] / "samples"
 PHOTOGRAPHS = sorted(SAMPLES.glob("*.jpg"))
 
-READY_S = 60
-STOP_S = 60
+READY_S = 240
+STOP_S = 120
 
 
 @dataclass(frozen=True)

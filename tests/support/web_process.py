@@ -23,7 +23,7 @@ from worker_tier import PACKAGES
 
 PATH = os.pathsep.join([*PACKAGES, str(Path(__file__).parents[2] / "images/web")])
 READY_S, STOP_S = 60, 40
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
