@@ -10,11 +10,13 @@ from typing import Self
 import psutil
 
 from imagefleet_scaler.providers.process import FLEET, ProcessProvider
+from system import wait_for
 
 # Without site-packages Python is there in 10 ms.
 PYTHON = (sys.executable, "-I", "-S", "-c")
 OBEDIENT = "import signal, sys; signal.signal(15, lambda *_: sys.exit(0)); signal.pause()"
 GONE_S = 20
+SOON_S = 60
 
 
 class ProcessWorkers:
@@ -63,14 +65,20 @@ class ProcessWorkers:
         self.process(worker).kill()
 
     def process(self, worker: str) -> psutil.Process:
-        """Return a worker's process."""
-        (process,) = (
-            process
-            for fleet in self._opened
-            for process in of_fleet(fleet)
-            if process.environ()["IMAGEFLEET_WORKER_ID"] == worker
-        )
-        return process
+        """Return a worker's process, which has no environment for a moment after its start."""
+        found: list[psutil.Process] = []
+
+        def look() -> bool:
+            found[:] = (
+                process
+                for fleet in self._opened
+                for process in of_fleet(fleet)
+                if process.environ()["IMAGEFLEET_WORKER_ID"] == worker
+            )
+            return bool(found)
+
+        wait_for(look, SOON_S)
+        return found[0]
 
 
 def of_fleet(fleet: str) -> list[psutil.Process]:
