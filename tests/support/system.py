@@ -92,11 +92,15 @@ def labels() -> dict[str, str]:
 
 
 def wait_for(condition: Callable[[], object], deadline_s: float) -> None:
-    """Return once `condition` holds; fail when it does not within `deadline_s`."""
-    deadline = time.monotonic() + deadline_s
+    """Return once `condition` holds; fail when it does not within `deadline_s`.
+
+    It is asked ever less often, as asking takes time from those that are waited for.
+    """
+    deadline, pause_s = time.monotonic() + deadline_s, 0.02
     while not condition():
         assert time.monotonic() < deadline, f"not within {deadline_s} s"
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(0.2, 1.5 * pause_s)
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -137,10 +137,11 @@ def form(files: list[tuple[str, str, bytes]]) -> tuple[bytes, str]:
 
 def eventually(condition: Callable[[], object]) -> None:
     """Return once `condition` holds."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline, pause_s = time.monotonic() + DEADLINE_S, 0.001
     while not condition():
         assert time.monotonic() < deadline, f"not within {DEADLINE_S} s"
-        time.sleep(0.001)
+        time.sleep(pause_s)
+        pause_s = min(0.02, 1.5 * pause_s)
 
 
 def result_of(request: Request) -> Result:
