@@ -32,6 +32,11 @@ def rounds(request: pytest.FixtureRequest) -> int:
     return count
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what lasts longest, so that in the end no process works on it alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith(DOCKER))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let builds of images, and many rounds, take longer than what otherwise counts as a hang."""

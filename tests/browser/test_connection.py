@@ -94,10 +94,11 @@ def test_a_page_that_did_not_arrive_whole_is_loaded_again(staged: Page, stage: S
     expect(card(staged, "flower.jpg")).to_be_visible()
 
 
-def test_a_page_that_does_not_arrive_says_so(browser: Browser, stage: Stage) -> None:
+@pytest.mark.parametrize("lost", ["gallery.js", "start.js"])
+def test_a_page_that_does_not_arrive_says_so(browser: Browser, stage: Stage, lost: str) -> None:
     with browser.new_context() as context:
         page = context.new_page()
-        page.route("**/static/gallery.js", lambda route: route.abort())
+        page.route(f"**/static/{lost}", lambda route: route.abort())
 
         page.goto(stage.url)
 

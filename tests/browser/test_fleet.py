@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from browsing import cards, choose, open_view
+from browsing import cards, choose, open_view, reload
 from imagefleet_core.fleet import FleetReport
 from stage import HOUR_USD, Stage, busy, resting
 from system import SAMPLES
@@ -153,7 +153,7 @@ def test_the_pointer_reads_both_plots(staged: Page, stage: Stage) -> None:
 def test_the_view_has_an_address_and_a_way_back(staged: Page, stage: Stage) -> None:
     stage.tell(resting())
     staged.goto(f"{stage.url}#fleet")
-    staged.reload()
+    reload(staged)
     heading = staged.get_by_role("heading", name="The fleet")
     expect(heading).to_be_visible()
     expect(staged).to_have_title("Fleet – Imagefleet")

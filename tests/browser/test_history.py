@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from browsing import RESULT_MS, card, choose, expect_done, sideways, uploads
+from browsing import RESULT_MS, card, choose, expect_done, reload, sideways, uploads
 from client import state
 from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs
 
@@ -24,7 +24,7 @@ def test_cards_come_back_after_a_reload_with_their_pictures_and_labels(page: Pag
     expect_done(page, 3)
     before = page.get_by_role("article").all_inner_texts()
 
-    page.reload()
+    reload(page)
 
     expect_done(page, 3)
     assert page.get_by_role("article").all_inner_texts() == before
@@ -41,7 +41,7 @@ def test_what_waited_when_the_page_was_closed_is_finished_on_the_next_one(page: 
     accepted = re.compile("waiting|done")
     expect(page.get_by_role("article").last).to_have_attribute("data-state", accepted)
 
-    page.reload()
+    reload(page)
 
     expect_done(page, 100)
 
@@ -56,7 +56,7 @@ def test_what_was_cleared_or_refused_does_not_come_back(page: Page, tmp_path: Pa
     choose(page, [SAMPLES / "flower.jpg", text])
     expect_done(page, 1)
 
-    page.reload()
+    reload(page)
 
     expect(card(page, "flower.jpg")).to_be_visible(timeout=RESULT_MS)
     expect(page.get_by_role("article")).to_have_count(1)
@@ -70,7 +70,7 @@ def test_a_failed_picture_says_why_after_a_reload_too(page: Page, tmp_path: Path
         "data-code", "truncated", timeout=RESULT_MS
     )
 
-    page.reload()
+    reload(page)
 
     # then with its reason, but without the file to try it again
     failed = card(page, "truncated.jpg")
@@ -98,14 +98,14 @@ def test_an_upload_of_another_browser_can_be_shown(page: Page) -> None:
     choose(page, [SAMPLES / "chelsea.jpg"])
     expect_done(page, 1)
     page.evaluate("localStorage.clear()")
-    page.reload()
+    reload(page)
     expect(page.get_by_role("article")).to_have_count(0)
 
     uploads(page).first.get_by_role("button", name="Show").click()
 
     expect(card(page, "chelsea.jpg")).to_be_focused()
     expect(card(page, "chelsea.jpg")).to_contain_text(labels()["chelsea.jpg"])
-    page.reload()
+    reload(page)
     expect(card(page, "chelsea.jpg")).to_be_visible(timeout=RESULT_MS)
 
 
@@ -131,7 +131,7 @@ def test_a_deleted_upload_is_gone_from_page_and_server(page: Page, system: Syste
     expect(card(page, "flower.jpg")).to_have_count(0)
     expect(card(page, "chelsea.jpg")).to_be_visible()
     assert state(system.url, batch)["code"] == "deleted"
-    page.reload()
+    reload(page)
     expect(page.get_by_role("article")).to_have_count(1, timeout=RESULT_MS)
 
 
@@ -139,7 +139,7 @@ def test_more_uploads_are_shown_when_asked_for(page: Page) -> None:
     for count in range(1, 13):
         choose(page, [SAMPLES / "chelsea.jpg"])
         expect_done(page, count)
-    page.reload()
+    reload(page)
     expect(uploads(page)).to_have_count(10)
 
     page.get_by_role("button", name="Show more").click()
@@ -152,7 +152,7 @@ def test_a_browser_without_storage_still_classifies(page: Page) -> None:
     page.add_init_script(
         "Object.defineProperty(window, 'localStorage', {get() { throw new Error('denied') }})"
     )
-    page.reload()
+    reload(page)
 
     choose(page, [SAMPLES / "chelsea.jpg"])
 

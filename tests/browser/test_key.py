@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from browsing import RESULT_MS, card, choose, expect_done, expect_state
+from browsing import RESULT_MS, card, choose, expect_done, expect_state, reload
 from imagefleet_web.keys import make
 from system import SAMPLES, System, labels, photographs, running
 
@@ -49,7 +49,7 @@ def test_the_page_asks_for_a_key_and_then_goes_on(page: Page) -> None:
     expect(page.get_by_label("asks for an API key")).to_be_hidden()
 
     # and after a reload the tab still has it: the picture is there, and its table
-    page.reload()
+    reload(page)
     expect_state(chelsea, "done")
     photograph = chelsea.locator("img")
     expect(photograph).to_have_js_property("naturalWidth", 451)
@@ -73,7 +73,7 @@ def test_only_pictures_that_are_near_are_fetched_with_a_key(page: Page) -> None:
     expect_done(page, many, 2 * RESULT_MS)
     fetched: list[str] = []
     page.on("request", lambda each: fetched.append(each.url) if "/image" in each.url else None)
-    page.reload()
+    reload(page)
     expect_done(page, many)
     page.wait_for_load_state("networkidle")
     pictures = page.get_by_role("article").locator("img")

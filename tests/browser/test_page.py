@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Response, expect
 
-from browsing import RESULT_MS, card, choose, expect_done, expect_state, sideways
+from browsing import RESULT_MS, card, choose, expect_done, expect_state, reload, sideways
 from system import PHOTOGRAPHS, SAMPLES, System, labels, photographs
 
 pytestmark = pytest.mark.browser
@@ -91,7 +91,7 @@ def test_the_page_needs_no_other_host_and_breaks_no_rule_of_its_own(
     page.on("request", lambda request: requested.append(request.url))
     page.on("console", lambda message: complaints.append(message.text))
 
-    page.reload()
+    reload(page)
     choose(page, [SAMPLES / "chelsea.jpg"])
     expect_state(card(page, "chelsea.jpg"), "done")
 

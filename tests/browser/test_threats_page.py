@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
-from browsing import cards, expect_done, open_view
+from browsing import cards, expect_done, open_view, reload
 from imagefleet_core import replies
 from imagefleet_core.jobs import Prediction
 from stage import Stage, busy
@@ -41,7 +41,7 @@ def test_markup_in_names_and_labels_stays_text(staged: Page, stage: Stage) -> No
     assert staged.locator(MADE).count() == 0
 
     # also after a reload, when all comes from the browser's memory and the server
-    staged.reload()
+    reload(staged)
     expect(cards(staged).first).to_contain_text(EVIL)
     assert staged.title() != "broken"
     assert staged.locator(MADE).count() == 0

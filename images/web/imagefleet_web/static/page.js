@@ -110,6 +110,7 @@ connection.addEventListener("change", () => {
 window.addEventListener("offline", () => connection.regain(window));
 window.addEventListener("beforeunload", (event) => uploader.busy && event.preventDefault());
 offerCopy(byId("copy"), byId("command"), byId("origin"));
+byId("not-started").remove();
 void history.refresh();
 void earlier.restore();
 

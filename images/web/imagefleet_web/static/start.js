@@ -1,4 +1,5 @@
-// Starts the page. Where its parts did not all arrive, it is loaded once more, and then says so.
+// Starts the page. Where its parts did not all arrive, it is loaded once more, and then says so; where
+// this part did not, the page says so by itself after a while, as page.css has it.
 
 import("./page.js").catch((error) => {
   const [{ type }] = /** @type {PerformanceNavigationTiming[]} */ (
@@ -6,7 +7,7 @@ import("./page.js").catch((error) => {
   );
   if (type !== "reload") location.reload(); // such as amid a change of network
   else {
-    /** @type {HTMLElement} */ (document.getElementById("not-started")).hidden = false;
+    document.getElementById("not-started")?.classList.add("certain");
     throw error;
   }
 });
