@@ -7,7 +7,7 @@ import("./page.js").catch((error) => {
   );
   if (type !== "reload") location.reload(); // such as amid a change of network
   else {
-    document.getElementById("not-started")?.classList.add("certain");
+    /** @type {HTMLElement} */ (document.getElementById("not-started")).hidden = false;
     throw error;
   }
 });
