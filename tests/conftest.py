@@ -12,6 +12,7 @@ from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
 # Where the tests are that share one engine and its images.
 DOCKER = ("tests/docker/", "tests/unit/scaler/test_providers.py")
+BROWSER = "tests/browser/"
 
 
 # How long an example takes says more about what else this machine does than about our code.
@@ -33,8 +34,13 @@ def rounds(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what lasts longest, so that in the end no process works on it alone."""
-    items.sort(key=lambda item: not item.nodeid.startswith(DOCKER))
+    """Begin with what lasts longest, so that in the end no process works on it alone.
+
+    And end with the browser, which drops what it loads when Docker makes or removes a network.
+    """
+    items.sort(
+        key=lambda item: (item.nodeid.startswith(BROWSER), not item.nodeid.startswith(DOCKER))
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
