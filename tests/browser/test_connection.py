@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import RESULT_MS, card, choose, expect_done, expect_state, open_view
+from browsing import (
+    RESULT_MS,
+    card,
+    choose,
+    expect_done,
+    expect_state,
+    open_view,
+    until_started,
+)
 from stage import Stage, busy
 from system import SAMPLES
 
@@ -104,5 +112,5 @@ def test_a_page_that_does_not_arrive_says_so(browser: Browser, stage: Stage, los
 
         expect(page.get_by_role("alert")).to_contain_text("did not arrive whole")
         page.unroute_all()
-        page.get_by_role("link", name="Load it again").click()
+        until_started(page, page.get_by_role("link", name="Load it again").click)
         expect(page.get_by_role("navigation")).to_be_visible()

@@ -30,7 +30,7 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     with browser.new_context(**settings) as context:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        _until_started(page, lambda: page.goto(url))
+        until_started(page, lambda: page.goto(url))
         errors.clear()
         yield page
     assert [each for each in errors if NOT_ARRIVED not in each] == []
@@ -38,10 +38,10 @@ def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
 
 def reload(page: Page) -> None:
     """Load the page anew."""
-    _until_started(page, page.reload)
+    until_started(page, page.reload)
 
 
-def _until_started(page: Page, load: Callable[[], object]) -> None:
+def until_started(page: Page, load: Callable[[], object]) -> None:
     """Load the page until it has started.
 
     Chromium drops what it loads when a network interface comes or goes on this machine, as with
