@@ -111,16 +111,16 @@ def test_provisioning_fails_with_an_image_that_can_not_be_had(baked: Machine) ->
 
 def test_no_token_of_a_registry_stays_in_a_machine_image(baked: Machine) -> None:
     # given a token of before, and what tells whether a pull leaves another one
-    baked.runs("mkdir -p /root/.ecr /root/programs && touch /root/.ecr/cache.json")
+    baked.runs("mkdir -p ~root/.ecr ~root/programs && touch ~root/.ecr/cache.json")
     docker = '#!/bin/sh\necho "cache disabled: $AWS_ECR_DISABLE_CACHE"\n'
-    baked.runs(f"printf '{docker}' >/root/programs/docker; chmod +x /root/programs/docker")
+    baked.runs(f"printf '{docker}' >~root/programs/docker; chmod +x ~root/programs/docker")
 
     said = baked.runs(
-        "PATH=/root/programs:$PATH; /usr/local/lib/imagefleet/provision --keep-identity --image x:1"
+        "PATH=~root/programs:$PATH; /usr/local/lib/imagefleet/provision --keep-identity --image x:1"
     )
 
     assert "cache disabled: true" in said
-    assert ".ecr" not in baked.runs("ls -A /root").split()
+    assert ".ecr" not in baked.runs("ls -A ~root").split()
 
 
 def test_no_timer_updates_a_machine_at_work(baked: Machine) -> None:
