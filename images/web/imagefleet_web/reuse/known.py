@@ -145,7 +145,8 @@ class Reuse(NoReuse):
             job=one.job,
             name=one.name,
             worker=self._process,
-            submitted_at=made_at(one.job.batch) or now,
+            # Of ids that are made within a millisecond, each is of one millisecond more.
+            submitted_at=min(made_at(one.job.batch) or now, now),
             started_at=now,
             finished_at=now,
             reused_from=result.job,
