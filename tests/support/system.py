@@ -96,7 +96,7 @@ def wait_for(condition: Callable[[], object], deadline_s: float) -> None:
 
     It is asked ever less often, as asking takes time from those that are waited for.
     """
-    deadline, pause_s = time.monotonic() + deadline_s, 0.02
+    deadline, pause_s = time.monotonic() + deadline_s, 0.001
     while not condition():
         assert time.monotonic() < deadline, f"not within {deadline_s} s"
         time.sleep(pause_s)

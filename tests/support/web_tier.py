@@ -18,6 +18,7 @@ from imagefleet_core.jobs import Failure, Prediction, Request, Result
 from imagefleet_web import services
 from imagefleet_web.app import create_app
 from imagefleet_web.settings import WebSettings
+from system import wait_for
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CHELSEA = (SAMPLES / "chelsea.jpg").read_bytes()
@@ -137,11 +138,7 @@ def form(files: list[tuple[str, str, bytes]]) -> tuple[bytes, str]:
 
 def eventually(condition: Callable[[], object]) -> None:
     """Return once `condition` holds."""
-    deadline, pause_s = time.monotonic() + DEADLINE_S, 0.001
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s"
-        time.sleep(pause_s)
-        pause_s = min(0.02, 1.5 * pause_s)
+    wait_for(condition, DEADLINE_S)
 
 
 def result_of(request: Request) -> Result:
