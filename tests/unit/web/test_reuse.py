@@ -111,6 +111,18 @@ def test_the_same_bytes_are_answered_at_once(web: Web, other: Web, world: World)
         assert process.get(again.json["url"]).json["done"] == 1
 
 
+def test_no_answer_is_older_than_its_upload_though_the_ids_of_a_burst_run_ahead(
+    web: Web, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(world, web)
+    ahead = datetime.now(UTC) + timedelta(minutes=1)
+    monkeypatch.setattr("imagefleet_web.reuse.known.made_at", lambda batch: ahead)
+
+    (job,) = web.upload(("again.jpg", CHELSEA)).json["jobs"]
+
+    assert job["submitted_at"] <= job["started_at"] <= job["finished_at"]
+
+
 def test_one_image_is_answered_with_its_label_alone(web: Web, world: World) -> None:
     answered(world, web)
 
