@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from browsing import (
     RESULT_MS,
@@ -12,6 +12,7 @@ from browsing import (
     expect_done,
     expect_state,
     open_view,
+    reload,
     until_started,
 )
 from stage import Stage, busy
@@ -51,6 +52,52 @@ def test_results_that_came_while_the_server_was_gone_are_shown(staged: Page, sta
 
     expect_done(staged, 2)
     expect(staged.locator("#notices")).to_be_empty()
+
+
+@pytest.mark.parametrize("status", [None, 503])
+def test_a_picture_that_did_not_arrive_is_fetched_again(
+    staged: Page, stage: Stage, status: int | None
+) -> None:
+    # given a card of an upload, whose picture the server does not give at first
+    choose(staged, [SAMPLES / "flower.jpg"])
+    stage.finish(1)
+    expect_done(staged, 1)
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        lost.append(route.request.url)
+        if status is None:
+            route.abort()
+        else:
+            route.fulfill(status=status)
+
+    staged.route("**/image", lose, times=2)
+
+    reload(staged)
+
+    flower = card(staged, "flower.jpg").locator("img")
+    expect(flower).not_to_have_js_property("naturalWidth", 0)
+    assert len(lost) == 2
+
+
+def test_a_picture_that_is_gone_is_asked_for_once(staged: Page, stage: Stage) -> None:
+    choose(staged, [SAMPLES / "flower.jpg"])
+    stage.finish(1)
+    expect_done(staged, 1)
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=404)
+
+    staged.route("**/image", refuse)
+
+    reload(staged)
+
+    flower = card(staged, "flower.jpg")
+    expect(flower.locator("[data-part=extension]")).to_have_text("JPG")
+    expect(flower.locator("img")).to_be_hidden()
+    assert len(asked) == 1
 
 
 def test_the_fleet_goes_on_from_where_it_was_lost(staged: Page, stage: Stage) -> None:

@@ -129,18 +129,17 @@ class Fleet:
         """Take in what was just listed and received; return the workers that are there."""
         listed = {instance.id: instance for instance in instances}
         self._pass_time(now)
+        for worker, instance in listed.items():
+            if worker not in self._known:
+                self._known[worker] = self._found(instance, now)
+            self._known[worker].instance = instance
+        self._began = True
+        for report in reports:  # the last ones of workers that are gone by now, too
+            self._hear(report, now)
         for worker, known in self._known.items():
             if worker not in listed and known.is_missed:
                 self._give_up(known, now)
-        self._known = {
-            worker: self._known.get(worker) or self._found(instance, now)
-            for worker, instance in listed.items()
-        }
-        self._began = True
-        for known in self._known.values():
-            known.instance = listed[known.instance.id]
-        for report in reports:
-            self._hear(report, now)
+        self._known = {worker: self._known[worker] for worker in listed}
         self._measure()
         # Those that were launched together are given up together.
         deadline_s = self.boots.deadline_s

@@ -156,6 +156,7 @@ class Loop:
         instances = self._instances()
         news = self._news(len(instances))
         counts = self._requests.counts()
+        self._announced.hear(news.announcements, now, self._fleet.done)
         workers = self._fleet.update(instances, news.reports, now)
         fleet, boots = self._fleet, self._fleet.boots
         return Observation(
@@ -163,7 +164,7 @@ class Loop:
             in_flight=counts.in_flight,
             delayed=counts.delayed,
             workers=workers,
-            announced=self._announced.images(news.announcements, now, fleet.done),
+            announced=self._announced.images(now, fleet.done),
             done=fleet.done,
             sent_at=fleet.sent_at,
             oldest_s=fleet.oldest_s,

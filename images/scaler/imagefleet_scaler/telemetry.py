@@ -143,11 +143,12 @@ class Announced:
         self._lately: deque[tuple[float, int, int]] = deque()
         self._seen: deque[tuple[datetime, int]] = deque(maxlen=1000)
 
-    def images(self, announcements: list[Announcement], now: float, done: int) -> int:
-        """Take in what came; return the images of the last seconds, by our clock `now`.
+    def hear(self, announcements: list[Announcement], now: float, done: int) -> None:
+        """Take in what came, by our clock `now`.
 
         Args:
-            done: how many images the workers have told to be done, of whatever time.
+            done: how many images the workers had told to be done, of whatever time, before any
+                report that came beside these.
         """
         for each in announcements:
             identity = (each.at, each.images)
@@ -155,6 +156,13 @@ class Announced:
             if identity not in self._seen and not is_stale:
                 self._seen.append(identity)
                 self._lately.append((now, each.images, done))
+
+    def images(self, now: float, done: int) -> int:
+        """Return the images of the last seconds that are not done yet.
+
+        Args:
+            done: as above, by now.
+        """
         while self._lately and not 0 <= now - self._lately[0][0] <= FRESH_S:
             self._lately.popleft()
         if not self._lately:

@@ -265,6 +265,23 @@ def test_images_done_are_counted_once_whoever_told_of_them(fleet: Fleet) -> None
     assert fleet.done == 18
 
 
+def test_the_last_report_of_a_worker_that_is_gone_by_then_counts(fleet: Fleet) -> None:
+    fleet.update([CAT], [report(at=1, done=1)], NOW)
+
+    fleet.update([], [report(at=2, state=WorkerState.STOPPED, done=7, newest=-1)], NOW + 2)
+
+    assert (fleet.done, fleet.sent_at) == (6, NOW - 1)
+
+
+def test_a_worker_that_came_and_went_between_two_looks_has_not_failed(fleet: Fleet) -> None:
+    fleet.update([], [], NOW)
+    fleet.launched(["cat"], NOW)
+
+    fleet.update([], [report(at=1, state=WorkerState.STOPPED, done=1)], NOW + 2)
+
+    assert (fleet.boots.failed, fleet.done) == (0, 1)
+
+
 def test_what_was_done_before_the_scaler_began_is_not_its_to_count(fleet: Fleet) -> None:
     fleet.update([CAT], [report(at=1, done=1000)], NOW)
     fleet.update([CAT], [report(at=2, done=1010)], NOW)

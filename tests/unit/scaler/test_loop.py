@@ -72,9 +72,9 @@ class System:
     def workers(self) -> list[str]:
         return [instance.id for instance in self.provider.list()]
 
-    def report(self, worker: str, state: WorkerState) -> None:
+    def report(self, worker: str, state: WorkerState, done: int = 0) -> None:
         at = datetime.fromtimestamp(self.now, UTC)
-        self.telemetry.send([Report(worker, state, at, 0, 0, 0, 0).encode()])
+        self.telemetry.send([Report(worker, state, at, 0, done, 0, 0).encode()])
 
     def answer_everything(self) -> None:
         """Let the workers do all there is, and say that they are idle."""
@@ -336,6 +336,26 @@ def test_what_the_web_tier_announces_is_met_before_the_queue_tells(system: Syste
     system.turns(1)
 
     assert len(system.workers()) == 3
+
+
+def test_what_was_announced_and_done_by_a_worker_on_its_way_out_is_met_once(
+    system: System,
+) -> None:
+    # given a worker that is to go, and gets what was announced just then
+    system.requests.send(["image"])
+    system.turns(1)
+    (worker,) = system.workers()
+    system.answer_everything()
+    system.turns(1)
+    system.provider.retire([worker])
+    announced = Announcement(6, datetime.fromtimestamp(system.now, UTC))
+    system.telemetry.send([announced.encode()])
+
+    # when it does that, and is gone before anybody looks again
+    system.report(worker, WorkerState.STOPPED, done=6)
+    system.turns(3)
+
+    assert system.workers() == []
 
 
 def test_at_rest_an_announcement_ends_the_pause_at_once(

@@ -88,31 +88,38 @@ def test_reports_and_announcements_are_told_apart(queue: MemoryQueue) -> None:
 def test_an_announcement_counts_once_and_for_a_while() -> None:
     announced, twice, now = Announced(), Announcement(12, NOW), NOW.timestamp()
 
-    assert announced.images([twice, Announcement(3, NOW)], now, 0) == 15
-    assert announced.images([twice], now + 1, 0) == 15
-    assert announced.images([], now + FRESH_S, 0) == 15
-    assert announced.images([], now + 1 + FRESH_S, 0) == 0
-    assert announced.images([twice], now + 2 + FRESH_S, 0) == 0
+    announced.hear([twice, Announcement(3, NOW)], now, 0)
+    announced.hear([twice], now + 1, 0)
+
+    assert announced.images(now + FRESH_S, 0) == 15
+    assert announced.images(now + 1 + FRESH_S, 0) == 0
+    announced.hear([twice], now + 2 + FRESH_S, 0)
+    assert announced.images(now + 2 + FRESH_S, 0) == 0
 
 
 def test_an_announcement_that_waited_for_a_scaler_tells_nothing() -> None:
-    assert Announced().images([Announcement(12, NOW)], NOW.timestamp() + STALE_S + 1, 0) == 0
+    announced, now = Announced(), NOW.timestamp() + STALE_S + 1
+
+    announced.hear([Announcement(12, NOW)], now, 0)
+
+    assert announced.images(now, 0) == 0
 
 
 def test_a_clock_that_jumps_forgets_announcements() -> None:
     announced = Announced()
-    announced.images([Announcement(12, NOW)], NOW.timestamp(), 0)
+    announced.hear([Announcement(12, NOW)], NOW.timestamp(), 0)
 
-    assert announced.images([], NOW.timestamp() - 50, 0) == 0
+    assert announced.images(NOW.timestamp() - 50, 0) == 0
 
 
 def test_what_the_workers_have_done_is_announced_no_more() -> None:
     announced, now = Announced(), NOW.timestamp()
-    announced.images([Announcement(100, NOW)], now, 1000)
+    announced.hear([Announcement(100, NOW)], now, 1000)
+    announced.hear([Announcement(50, NOW)], now + 1, 1010)
 
-    assert announced.images([Announcement(50, NOW)], now + 1, 1030) == 120
-    assert announced.images([], now + 2, 1150) == 0
-    assert announced.images([], now + 3, 5000) == 0
+    assert announced.images(now + 1, 1030) == 120
+    assert announced.images(now + 2, 1150) == 0
+    assert announced.images(now + 3, 5000) == 0
 
 
 def test_an_ear_wakes_its_loop_when_something_comes(queue: MemoryQueue) -> None:

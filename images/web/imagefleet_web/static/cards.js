@@ -1,7 +1,7 @@
 // How one picture looks: a card cloned from the page's template.
 
+import { copyOf } from "./copies.js";
 import { formatBytes, formatOutput, formatSeconds, formatShare } from "./format.js";
-import { openUrl } from "./key.js";
 import { canRetry } from "./pictures.js";
 import { comesIntoView } from "./seen.js";
 
@@ -15,6 +15,7 @@ export class Card {
   element;
   #part;
   #thumbnailUrl = "";
+  #removed = new AbortController();
 
   /**
    * @param {Picture} picture
@@ -76,6 +77,7 @@ export class Card {
   /** Take the card off the page and give its thumbnail's memory back. */
   remove() {
     this.element.remove();
+    this.#removed.abort();
     URL.revokeObjectURL(this.#thumbnailUrl);
   }
 
@@ -83,17 +85,22 @@ export class Card {
   async #showThumbnail({ name, file, job }) {
     const { thumbnail, extension } = this.#part;
     const done = () => URL.revokeObjectURL(this.#thumbnailUrl); // an image keeps what it loaded
-    thumbnail.addEventListener("load", done);
-    thumbnail.addEventListener("error", () => {
+    const giveUp = () => {
       done();
       thumbnail.hidden = true; // such as a TIFF, which few browsers show
       extension.textContent = /\.(\w{1,5})$/.exec(name)?.[1].toUpperCase() ?? "?";
-    });
+    };
+    thumbnail.addEventListener("load", done);
+    thumbnail.addEventListener("error", giveUp);
     await comesIntoView(this.element);
-    this.#thumbnailUrl = file
+    const { signal } = this.#removed;
+    const url = file
       ? URL.createObjectURL(file)
-      : await openUrl(`/api/v1/jobs/${job}/image`);
-    thumbnail.src = this.#thumbnailUrl;
+      : await copyOf(`/api/v1/jobs/${job}/image`, { signal });
+    this.#thumbnailUrl = url ?? "";
+    if (signal.aborted) done();
+    else if (url) thumbnail.src = url;
+    else giveUp();
   }
 }
 

@@ -1,8 +1,9 @@
 // Earlier uploads, newest first: to show again, to take away, to delete.
 
 import { batchUrl, pastBatches } from "./batches.js";
+import { copyOf } from "./copies.js";
 import { formatCount, formatTime } from "./format.js";
-import { currentKey, openUrl } from "./key.js";
+import { currentKey } from "./key.js";
 import { save } from "./takeaway.js";
 
 /**
@@ -15,6 +16,8 @@ import { save } from "./takeaway.js";
 
 /** The forms in which a batch's results may be taken away. */
 const FORMS = ["csv", "jsonl"];
+/** Who pressed a button waits some seconds for the file, not for ever. */
+const DOWNLOAD_TRIES = 3;
 
 export class History {
   #part;
@@ -79,7 +82,8 @@ export class History {
       link.addEventListener("click", async (event) => {
         if (!currentKey()) return; // without one the browser can follow the link by itself
         event.preventDefault();
-        save(await openUrl(url), `imagefleet-${batch}.${form}`);
+        const copy = await copyOf(url, { tries: DOWNLOAD_TRIES });
+        save(copy ?? url, `imagefleet-${batch}.${form}`);
       });
     }
     for (const control of row.querySelectorAll(".button")) {

@@ -50,17 +50,6 @@ function ask(refused) {
   });
 }
 
-/**
- * Return an address that an image or a link may use, as neither can send a header.
- * @param {string} url
- * @returns {Promise<string>} the same, or that of a copy in memory, to be revoked
- */
-export async function openUrl(url) {
-  if (!key) return url;
-  const answer = await fetch(url, { headers: keyHeaders() }).catch(() => null);
-  return answer?.ok ? URL.createObjectURL(await answer.blob()) : url;
-}
-
 /** @returns {string} */
 function stored() {
   try {
