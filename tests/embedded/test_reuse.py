@@ -11,7 +11,7 @@ import requests
 
 from client import TIMEOUT_S, state, upload
 from imagefleet_core import keys
-from imagefleet_scaler.telemetry import FRESH_S
+from imagefleet_scaler.announced import FRESH_S
 from place import Place
 from system import PHOTOGRAPHS, System, labels, running, wait_for
 

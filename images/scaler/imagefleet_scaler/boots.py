@@ -29,9 +29,12 @@ class Boots:
     Args:
         deadline_s: seconds after which a boot is given up, until enough has been seen.
         expected_s: the usual time, as far as it is known before: three times that is waited.
+        mixed: whether some are starts of stopped instances, whose short times tell nothing of how
+            long the others take: then none is given up before `deadline_s`.
     """
 
-    def __init__(self, deadline_s: float, expected_s: float = 0) -> None:
+    def __init__(self, deadline_s: float, expected_s: float = 0, *, mixed: bool = False) -> None:
+        self._mixed = mixed
         self._longest_s = max(deadline_s, GIVEN_UP_AFTER * expected_s)
         self._seen: deque[float] = deque(maxlen=REMEMBERED)
         self._came_of = float("-inf")
@@ -58,7 +61,7 @@ class Boots:
         doubled = self._rounds - 1 if usual else self._rounds
         if doubled > 0:
             return longest_s * min(MOST_PATIENCE, 2.0**doubled)
-        if len(usual) < ENOUGH:
+        if len(usual) < ENOUGH or self._mixed:
             return longest_s
         return min(longest_s, max(LEAST_DEADLINE_S, GIVEN_UP_AFTER * slow_s))
 

@@ -3,57 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from imagefleet_core.telemetry import Report, WorkerState
+from imagefleet_core.telemetry import Report
 from imagefleet_scaler.boots import Boots
+from imagefleet_scaler.known import AHEAD_S, Known
 from imagefleet_scaler.policy import Phase, Worker
 from imagefleet_scaler.providers.base import Instance, InstanceState
 
-_PHASES = {
-    WorkerState.IDLE: Phase.IDLE,
-    WorkerState.BUSY: Phase.BUSY,
-    WorkerState.DRAINING: Phase.DRAINING,
-    WorkerState.STOPPED: Phase.DRAINING,
-}
 # However long it was silent: a worker reports within a few looks.
 LOOKS_BEFORE_LOST = 4
-# By no more is a host's clock ahead of another's, unless it is wrong or somebody lies.
-AHEAD_S = 30.0
-
-
-@dataclass
-class _Known:
-    """What is remembered of one worker.
-
-    Attributes:
-        seen_at: when it was launched or first seen, in Unix seconds.
-        is_new: whether it was launched since this scaler began, so that its boot is seen.
-        heard_at: when its last report came, or before that when it was first seen; in seconds of
-            the fleet's own clock.
-        was_up: whether it is so much older than this scaler that its boot must be over.
-        retired: whether this scaler sent it away.
-        given_up: whether its boot counts as one that came to nothing.
-    """
-
-    instance: Instance
-    seen_at: float
-    is_new: bool
-    heard_at: float
-    was_up: bool = False
-    report: Report | None = None
-    retired: bool = False
-    given_up: bool = False
-
-    @property
-    def is_missed(self) -> bool:
-        """Whether it came to nothing, if it is not there any more.
-
-        One whose launch was before this scaler's time may have worked, and gone when that was done.
-        """
-        silent = self.report is None and not self.instance.expected
-        return silent and self.is_new and not self.retired
 
 
 class Fleet:
@@ -71,10 +31,10 @@ class Fleet:
     def __init__(self, *, boots: Boots, lost_after_s: float) -> None:
         self.boots = boots
         self._lost_after_s = lost_after_s
-        self._known: dict[str, _Known] = {}
-        self._began = False
+        self._known: dict[str, Known] = {}
         self._clock = 0.0
         self._looked_at = float("inf")
+        self._missed: tuple[str, ...] = ()
         self._service_s: float | None = None
         self._measured = 0
         self._done = 0
@@ -106,6 +66,11 @@ class Fleet:
         reports = [known.report for known in self._known.values() if known.report]
         return max((each.oldest_s for each in reports if each.oldest_s is not None), default=None)
 
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """Who was launched, and gone at the last look without ever having told anything."""
+        return self._missed
+
     def told(self, worker: str) -> Report | None:
         """Return the newest report of a worker that is there; None before the first."""
         known = self._known.get(worker)
@@ -115,13 +80,21 @@ class Fleet:
         """Take in who was launched just now; who is not there at the next look came to nothing."""
         for worker in ids:
             instance = Instance(worker, InstanceState.RUNNING, now)
-            self._known[worker] = _Known(instance, now, True, self._clock)
+            self._known[worker] = Known(instance, now, True, self._clock)
 
     def retired(self, ids: Iterable[str]) -> None:
         """Take in who was sent away: that those go tells nothing of their boots."""
         for worker in ids:
             if worker in self._known:
                 self._known[worker].retired = True
+
+    def forget(self) -> None:
+        """Believe nothing of who is there, as another scaler may have acted meanwhile.
+
+        What was learned of boots and images stays true.
+        """
+        self._known = {}
+        self._missed = ()
 
     def update(
         self, instances: Sequence[Instance], reports: Iterable[Report], now: float
@@ -133,12 +106,13 @@ class Fleet:
             if worker not in self._known:
                 self._known[worker] = self._found(instance, now)
             self._known[worker].instance = instance
-        self._began = True
         for report in reports:  # the last ones of workers that are gone by now, too
             self._hear(report, now)
-        for worker, known in self._known.items():
-            if worker not in listed and known.is_missed:
-                self._give_up(known, now)
+        gone = [known for worker, known in self._known.items() if worker not in listed]
+        missed = [known for known in gone if known.is_missed]
+        for known in missed:
+            self._give_up(known, now)
+        self._missed = tuple(known.instance.id for known in missed)
         self._known = {worker: self._known[worker] for worker in listed}
         self._measure()
         # Those that were launched together are given up together.
@@ -153,26 +127,26 @@ class Fleet:
         for known in self._known.values():
             known.seen_at = min(known.seen_at, now)
 
-    def _found(self, instance: Instance, now: float) -> _Known:
-        was_up = not self._began and now - instance.launched_at > self.boots.deadline_s
-        return _Known(instance, now, self._began, self._clock, was_up)
+    def _found(self, instance: Instance, now: float) -> Known:
+        was_up = now - instance.launched_at > self.boots.deadline_s
+        return Known(instance, now, False, self._clock, was_up)
 
     def _hear(self, report: Report, now: float) -> None:
         known = self._known.get(report.worker)
         if report.at.timestamp() > now + AHEAD_S:
             # Else it would outdate all that this worker says until then.
             report = replace(report, at=datetime.fromtimestamp(now, UTC))
-        if known is None or (known.report and report.at <= known.report.at):
+        if known is None or not known.is_news(report):
             return
         if known.report is None and known.is_new:
             self.boots.came(known.seen_at, self._clock - known.heard_at)
-        self._done += report.done - _counted(known, report)
+        self._done += report.done - known.counted(report)
         if report.newest_at is not None:
             newest = report.newest_at.timestamp()
             self._sent_at = max(newest, self._sent_at or newest)
         known.report, known.heard_at = report, self._clock
 
-    def _give_up(self, known: _Known, now: float) -> None:
+    def _give_up(self, known: Known, now: float) -> None:
         # One that is only expected may come by another id.
         if not (known.given_up or known.was_up or known.instance.expected):
             known.given_up = True
@@ -186,31 +160,13 @@ class Fleet:
             self._measured = done
             self._service_s = sum(report.done * report.service_s for report in reports) / done
 
-    def _worker(self, known: _Known, now: float, deadline_s: float) -> Worker:
+    def _worker(self, known: Known, now: float, deadline_s: float) -> Worker:
         instance = known.instance
-        phase = self._phase(known, deadline_s)
+        phase = known.phase(
+            self._clock - known.heard_at, deadline_s=deadline_s, lost_after_s=self._lost_after_s
+        )
         if phase is Phase.LOST and known.report is None:
             self._give_up(known, now)
         # Our own clock where it saw the launch: those of engines may differ.
         launched_at = known.seen_at if known.is_new else min(instance.launched_at, now)
         return Worker(instance.id, phase, launched_at, instance.outdated)
-
-    def _phase(self, known: _Known, deadline_s: float) -> Phase:
-        silent_s = self._clock - known.heard_at
-        if known.instance.state is InstanceState.STOPPING:
-            return Phase.DRAINING
-        if known.report is None and not known.was_up:
-            return Phase.LOST if silent_s > deadline_s else Phase.BOOTING
-        if silent_s > self._lost_after_s:
-            return Phase.LOST
-        # One that was not heard yet is not to be replaced, nor retired.
-        return _PHASES[known.report.state] if known.report else Phase.BUSY
-
-
-def _counted(known: _Known, report: Report) -> int:
-    """Return how many of the results that a worker tells of are counted already."""
-    before = known.report
-    if before is None:
-        return 0 if known.is_new else report.done
-    # One that was started anew, under the id of its instance, counts from nothing.
-    return before.done if before.done <= report.done else 0

@@ -14,13 +14,16 @@ from pathlib import Path
 import structlog
 
 from imagefleet_core.queues import Queue
+from imagefleet_scaler.acting import Acting, Outcome
+from imagefleet_scaler.announced import Announced, Counted
 from imagefleet_scaler.diary import Diary
 from imagefleet_scaler.fleet import Fleet
+from imagefleet_scaler.last_words import LastWords
 from imagefleet_scaler.lease import LOOK_S, Lease
-from imagefleet_scaler.policy import Decision, Memory, Observation, Phase, PolicyConfig, decide
+from imagefleet_scaler.policy import Decision, Memory, Observation, PolicyConfig, decide
 from imagefleet_scaler.providers.base import Instance, Provider
 from imagefleet_scaler.purse import Purse
-from imagefleet_scaler.telemetry import Announced, Ear, News, Telemetry
+from imagefleet_scaler.telemetry import Ear, News, Telemetry
 
 log = structlog.get_logger()
 
@@ -29,7 +32,7 @@ REST_TICK_S = 10.0
 # and the provider this often, for workers that nobody here launched.
 REST_LIST_S = 60.0
 
-# Is told of each turn that went well, once it is over. It must neither wait nor raise.
+# Is told what each turn saw, and what was done of what it decided. It must neither wait nor raise.
 Listener = Callable[[Observation, Decision], object]
 
 
@@ -41,7 +44,7 @@ class Loop:
         purse: knows what the day has cost before, where that matters.
         heartbeat: a file to touch at the end of every turn that went well, if any.
         dry_run: say what would be done, and change nothing: no worker, no message.
-        listeners: who is told of each turn that went well.
+        listeners: who is told of each turn that saw the fleet.
         on_end: told of each turn how many seconds it took, and what it failed with.
     """
 
@@ -72,12 +75,15 @@ class Loop:
         self._listeners = listeners
         self._on_end = on_end
         self._announced = Announced()
+        self._counted = Counted()
         self._memory = Memory()
         self._woken = threading.Event()
         self._ear = Ear(telemetry, self.wake) if not dry_run else None
         self._rests = False
         self._listed_at = self._turned_at = float("-inf")
         self._diary = Diary()
+        self._acting = Acting(provider, fleet, lease)
+        self._last_words = None if dry_run else LastWords(provider, fleet)
 
     def run(self, stopping: threading.Event, tick_s: float) -> None:
         """Take turns until `stopping` is set, and `wake` called; the fleet is left as it is."""
@@ -109,6 +115,7 @@ class Loop:
             self._ear.pause()
         if self._purse:
             self._purse.forget()
+        self._fleet.forget()
         self._rests = False
 
     def _rested_s(self) -> float:
@@ -133,15 +140,18 @@ class Loop:
             if self._purse:
                 self._memory = self._purse.recall(self._memory)
             observation = self._observe(now)
+            if self._last_words:
+                self._last_words.tell(observation)
             decision = decide(observation, self._config, now)
             self._memory = decision.memory
-            self._act(observation, decision)
             self._rests = not (observation.workers or observation.backlog or decision.desired)
-            self._beat()
+            outcome = self._act(observation, decision)
             if self._purse:
                 self._purse.keep(observation, decision)
             for tell in self._listeners:
-                tell(observation, decision)
+                tell(observation, outcome.made)
+            outcome.check()
+            self._beat()
         except Exception as error:  # noqa: BLE001  # the next turn may well succeed
             self._diary.failed(error, now)
             if self._on_end:
@@ -155,9 +165,10 @@ class Loop:
     def _observe(self, now: float) -> Observation:
         instances = self._instances()
         news = self._news(len(instances))
-        counts = self._requests.counts()
-        self._announced.hear(news.announcements, now, self._fleet.done)
+        self._announced.hear(news.announcements, now, self._fleet.done, self._counted)
         workers = self._fleet.update(instances, news.reports, now)
+        counts = self._requests.counts()  # which may fail: what came must be taken in by then
+        self._counted = Counted(counts.visible + counts.in_flight + counts.delayed, now)
         fleet, boots = self._fleet, self._fleet.boots
         return Observation(
             visible=counts.visible,
@@ -195,7 +206,7 @@ class Loop:
             news.add(self._telemetry.take(workers=workers))
         return news
 
-    def _act(self, observation: Observation, decision: Decision) -> None:
+    def _act(self, observation: Observation, decision: Decision) -> Outcome:
         facts: dict[str, object] = {
             "why": decision.why,
             "backlog": observation.backlog,
@@ -203,37 +214,15 @@ class Loop:
         }
         if self._dry_run:
             self._diary.would(decision, facts)
-            return
+            return Outcome(decision)
         self._diary.capped(decision.cap, decision.capped, decision.at)
-        if not (decision.launch or decision.retire):
-            log.debug("the fleet stays as it is", **facts)
-            return
-        if not self._may_act():
-            return
-        self._tell_last_words(observation)
-        launched = self._provider.launch(decision.launch)
-        self._fleet.launched(launched, decision.at)
-        # Launching may take long: by now another scaler may retire others.
-        retired = decision.retire if self._may_act() else ()
-        self._provider.retire(retired)
-        self._fleet.retired(retired)
+        outcome = self._acting.carry_out(decision)
+        launched, retired = outcome.made.launch, len(outcome.made.retire)
         if launched or retired:
-            log.info("the fleet changes", launched=len(launched), retired=len(retired), **facts)
-
-    def _may_act(self) -> bool:
-        if self._lease is None or self._lease.is_held:
-            return True
-        log.warning("this turn took longer than the lease; nothing more is done")
-        return False
-
-    def _tell_last_words(self, observation: Observation) -> None:
-        """Log what is known of workers that never came to work, before they are gone."""
-        silent = [each for each in observation.ids({Phase.LOST}) if not self._fleet.told(each)]
-        if not silent:
-            return
-        words = self._provider.last_words(silent)
-        for worker in silent:
-            log.warning("a worker never came to work", worker=worker, said=words.get(worker, ""))
+            log.info("the fleet changes", launched=launched, retired=retired, **facts)
+        elif not (decision.launch or decision.retire):
+            log.debug("the fleet stays as it is", **facts)
+        return outcome
 
     def _beat(self) -> None:
         if self._heartbeat:

@@ -51,7 +51,7 @@ class Metrics:
         self._desired = gauge("desired_workers", "Workers there should be, by the last decision.")
         gauge("min_workers", "The smallest fleet, a setting.").set(settings.min_workers)
         gauge("max_workers", "The largest fleet, a setting.").set(settings.max_workers)
-        self._launches = counter("launches", "Workers that the provider was asked to launch.")
+        self._launches = counter("launches", "Workers that were launched.")
         self._retirements = counter("retirements", "Workers that were asked to go.")
         self._failed = counter(
             "failed_turns",

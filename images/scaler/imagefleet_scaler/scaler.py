@@ -60,7 +60,7 @@ class Scaler:
             input_bucket=settings.input_bucket,
             results_bucket=settings.results_bucket,
         )
-        boots = Boots(settings.boot_s, settings.policy.boot_s)
+        boots = Boots(settings.boot_s, settings.policy.boot_s, mixed=settings.warm_pool > 0)
         fleet = Fleet(boots=boots, lost_after_s=settings.lost_after_s)
         self._publisher = self._make_publisher(fleet)
         self._metrics = None if dry_run else self._make_metrics()

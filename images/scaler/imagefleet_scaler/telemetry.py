@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import structlog
 
@@ -25,11 +23,6 @@ VISIBILITY_S = 30
 LONG_POLL_S = 20
 # After a poll that failed.
 PAUSE_S = 5.0
-# By then the counts of the queue tell of it themselves, and somebody boots.
-FRESH_S = 10.0
-# What was announced longer ago, by the web tier's clock, waited for a scaler that was away: by now
-# it may be done, and the counts tell of what is not.
-STALE_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +33,10 @@ class News:
 
     reports: list[Report] = field(default_factory=list)
     announcements: list[Announcement] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self.reports or self.announcements)
 
     def add(self, other: News) -> None:
         """Take in what else came."""
@@ -56,17 +53,24 @@ class Telemetry:
     def take(self, wait_s: int = 0, workers: int = 0) -> News:
         """Take what is there out of the queue, as much as one turn should spend time on.
 
+        What was received is returned even if the queue fails after that.
+
         Args:
             wait_s: how long to wait for the first of it.
             workers: how many there are to report.
         """
         news = News()
         for _ in range(max(MAX_RECEIVES, math.ceil(workers * REPORTS_EACH / BATCH))):
-            messages = self._queue.receive(wait_s=wait_s, visibility_s=VISIBILITY_S)
-            if not messages:
-                break
-            self._queue.delete([message.receipt for message in messages])
-            news.add(_decoded(messages))
+            try:
+                messages = self._queue.receive(wait_s=wait_s, visibility_s=VISIBILITY_S)
+                if not messages:
+                    break
+                news.add(_decoded(messages))
+                self._queue.delete([message.receipt for message in messages])
+            except ImagefleetError:
+                if not news:
+                    raise
+                break  # the next turn will tell if that lasts
             wait_s = 0
         return news
 
@@ -129,46 +133,11 @@ class Ear:
                     log.exception("nothing can be heard now", reason=repr(error))
                 self._closed.wait(PAUSE_S)
                 continue
-            if news.reports or news.announcements:
+            if news:
                 with self._lock:
                     self._heard.add(news)
                 self._wanted.clear()
                 self._on_news()
-
-
-class Announced:
-    """How many images were announced lately and are not done yet; each counts once."""
-
-    def __init__(self) -> None:
-        self._lately: deque[tuple[float, int, int]] = deque()
-        self._seen: deque[tuple[datetime, int]] = deque(maxlen=1000)
-
-    def hear(self, announcements: list[Announcement], now: float, done: int) -> None:
-        """Take in what came, by our clock `now`.
-
-        Args:
-            done: how many images the workers had told to be done, of whatever time, before any
-                report that came beside these.
-        """
-        for each in announcements:
-            identity = (each.at, each.images)
-            is_stale = abs(now - each.at.timestamp()) > STALE_S
-            if identity not in self._seen and not is_stale:
-                self._seen.append(identity)
-                self._lately.append((now, each.images, done))
-
-    def images(self, now: float, done: int) -> int:
-        """Return the images of the last seconds that are not done yet.
-
-        Args:
-            done: as above, by now.
-        """
-        while self._lately and not 0 <= now - self._lately[0][0] <= FRESH_S:
-            self._lately.popleft()
-        if not self._lately:
-            return 0
-        _, _, done_before = self._lately[0]
-        return max(0, sum(images for _, images, _ in self._lately) - (done - done_before))
 
 
 def _decoded(messages: list[Message]) -> News:

@@ -25,6 +25,14 @@ def test_the_deadline_follows_what_nearly_all_boots_took() -> None:
     assert boots.deadline_s == 60
 
 
+def test_starts_of_stopped_instances_tell_nothing_of_how_long_others_take() -> None:
+    boots = Boots(240, mixed=True)
+    for _ in range(50):
+        boots.came(0, 20)
+
+    assert boots.deadline_s == 240
+
+
 def test_the_deadline_is_no_longer_than_the_setting_nor_very_short() -> None:
     slow, fast = Boots(120), Boots(120)
     for _ in range(ENOUGH):

@@ -108,7 +108,7 @@ def test_a_clock_that_goes_back_makes_nobody_lost(fleet: Fleet) -> None:
 
 def test_the_clocks_of_workers_and_engine_need_not_agree_with_ours(fleet: Fleet) -> None:
     hours_ago = Instance("cat", InstanceState.RUNNING, NOW - 7200)
-    fleet.update([], [], NOW - 2)
+    fleet.launched(["cat"], NOW - 2)
 
     assert phase(fleet, instance=hours_ago) is Phase.BOOTING
     assert phase(fleet, report(at=-7200), instance=hours_ago, now=NOW + 2) is Phase.IDLE
@@ -179,16 +179,19 @@ def test_service_time_outlives_the_workers_that_measured_it(fleet: Fleet) -> Non
     assert fleet.service_s == pytest.approx(0.3)
 
 
-def test_boots_are_learned_from_workers_that_were_launched_meanwhile(fleet: Fleet) -> None:
+def test_boots_are_learned_from_workers_that_were_launched(fleet: Fleet) -> None:
     fleet.update([], [], NOW)
+    fleet.launched(["cat"], NOW)
 
-    fleet.update([CAT], [], NOW + 2)
-    assert later(fleet, 30, report(at=32), now=NOW + 2) is Phase.IDLE
+    assert later(fleet, 30, report(at=30)) is Phase.IDLE
 
     assert fleet.boots.usual_s == 30
 
 
-def test_a_scaler_that_begins_learns_nothing_from_who_is_there(fleet: Fleet) -> None:
+@pytest.mark.parametrize("began", [False, True])
+def test_nothing_is_learned_of_boots_from_who_is_found(fleet: Fleet, began: bool) -> None:
+    if began:
+        fleet.update([], [], NOW - 2)
     fleet.update([CAT], [], NOW)
     fleet.update([CAT], [report(at=2)], NOW + 2)
 
@@ -197,6 +200,7 @@ def test_a_scaler_that_begins_learns_nothing_from_who_is_there(fleet: Fleet) -> 
 
 def test_a_worker_that_ends_before_its_first_report_came_to_nothing(fleet: Fleet) -> None:
     fleet.update([DOG], [report("dog")], NOW - 2)
+    fleet.launched(["cat"], NOW - 2)
     fleet.update([CAT, DOG], [], NOW)
 
     fleet.update([], [], NOW + 2)
@@ -228,7 +232,7 @@ def test_one_of_older_parts_is_outdated(fleet: Fleet) -> None:
 
 
 def test_one_that_was_retired_before_did_not(fleet: Fleet) -> None:
-    fleet.update([], [], NOW - 2)
+    fleet.launched(["cat"], NOW - 2)
     fleet.update([CAT], [], NOW)
     fleet.retired(["cat"])
 
@@ -238,7 +242,7 @@ def test_one_that_was_retired_before_did_not(fleet: Fleet) -> None:
 
 
 def test_one_that_is_seen_going_by_itself_came_to_nothing(fleet: Fleet) -> None:
-    fleet.update([], [], NOW - 2)
+    fleet.launched(["cat"], NOW - 2)
     fleet.update([CAT], [], NOW)
     fleet.update([Instance("cat", InstanceState.STOPPING, NOW)], [], NOW + 2)
 
@@ -256,7 +260,7 @@ def test_a_boot_that_is_overdue_came_to_nothing_once(fleet: Fleet) -> None:
 
 
 def test_images_done_are_counted_once_whoever_told_of_them(fleet: Fleet) -> None:
-    fleet.update([], [], NOW)
+    fleet.launched(["cat", "dog"], NOW)
     fleet.update([CAT, DOG], [report("cat", at=1, done=10), report("dog", at=1, done=5)], NOW)
     fleet.update([CAT, DOG], [report("cat", at=1, done=10), report("cat", at=2, done=12)], NOW)
 
@@ -274,7 +278,6 @@ def test_the_last_report_of_a_worker_that_is_gone_by_then_counts(fleet: Fleet) -
 
 
 def test_a_worker_that_came_and_went_between_two_looks_has_not_failed(fleet: Fleet) -> None:
-    fleet.update([], [], NOW)
     fleet.launched(["cat"], NOW)
 
     fleet.update([], [report(at=1, state=WorkerState.STOPPED, done=1)], NOW + 2)
@@ -290,7 +293,7 @@ def test_what_was_done_before_the_scaler_began_is_not_its_to_count(fleet: Fleet)
 
 
 def test_an_instance_that_was_started_again_counts_from_nothing(fleet: Fleet) -> None:
-    fleet.update([], [], NOW)
+    fleet.launched(["cat"], NOW)
     fleet.update([CAT], [report(at=1, done=10)], NOW)
 
     fleet.update([CAT], [report(at=2, done=3)], NOW)
@@ -315,3 +318,51 @@ def test_a_launch_of_unknown_outcome_that_is_known_by_another_id_has_not_failed(
     fleet.update([Instance("i-1", InstanceState.RUNNING, NOW)], [], NOW + 4)
 
     assert fleet.boots.failed == 0
+
+
+def test_a_fleet_that_another_scaler_led_meanwhile_is_no_fleet_of_newborns(fleet: Fleet) -> None:
+    # given a scaler that has led, stood by for half an hour, and leads again
+    fleet.update([DOG], [report("dog")], NOW - 1800)
+    fleet.update([DOG], [report("dog", at=1, done=100)], NOW - 1798)
+    fleet.forget()
+
+    # when there are workers of the other scaler's, of which it has not heard yet
+    old = Instance("cat", InstanceState.RUNNING, NOW - 1800)
+    (cat,) = fleet.update([old], [], NOW)
+    fleet.update([old], [report(done=500)], NOW + 2)
+
+    # then they have worked for long, and nothing is learned of their boots, nor counted twice
+    assert (cat.phase, cat.launched_at) == (Phase.BUSY, NOW - 1800)
+    assert (fleet.boots.usual_s, fleet.done) == (None, 100)
+
+
+def test_a_worker_that_the_provider_missed_for_a_while_is_no_newborn(fleet: Fleet) -> None:
+    old = Instance("cat", InstanceState.RUNNING, NOW - 1800)
+    fleet.update([old], [report(done=500)], NOW)
+    fleet.update([], [], NOW + 2)
+
+    (cat,) = fleet.update([old], [report(at=4, done=510)], NOW + 4)
+
+    assert (cat.phase, cat.launched_at, fleet.boots.usual_s) == (Phase.IDLE, NOW - 1800, None)
+
+
+@pytest.mark.parametrize("state", [WorkerState.DRAINING, WorkerState.STOPPED])
+def test_what_an_instance_said_in_its_former_life_comes_too_late(
+    fleet: Fleet, state: WorkerState
+) -> None:
+    fleet.launched(["cat"], NOW)
+
+    assert phase(fleet, report(state=state, at=-40), now=NOW + 3) is Phase.BOOTING
+    assert fleet.boots.usual_s is None
+    assert phase(fleet, report(state=state, at=4), now=NOW + 5) is Phase.DRAINING
+
+
+def test_it_is_known_who_came_to_nothing_until_the_next_look(fleet: Fleet) -> None:
+    fleet.launched(["cat", "dog"], NOW)
+
+    missed: list[tuple[str, ...]] = []
+    for step, instances in enumerate([[CAT, DOG], [CAT], [CAT]]):
+        fleet.update(instances, [], NOW + 2 * step)
+        missed.append(fleet.missed)
+
+    assert missed == [(), ("dog",), ()]

@@ -245,7 +245,7 @@ def test_a_launch_that_fails_is_no_change(system: System, logged: list[EventDict
     assert said(logged, "error") == ["this turn failed; trying on"]
 
 
-def test_listeners_are_told_of_each_turn_that_went_well(system: System) -> None:
+def test_listeners_are_told_what_was_done_in_each_turn(system: System) -> None:
     turns: list[tuple[int, int]] = []
     system.listeners.append(lambda seen, decision: turns.append((seen.backlog, decision.launch)))
     system.requests.send(["image"] * 25)
@@ -253,7 +253,72 @@ def test_listeners_are_told_of_each_turn_that_went_well(system: System) -> None:
 
     system.turns(3)
 
-    assert turns == [(25, 3), (25, 0)]
+    assert turns == [(25, 0), (25, 3), (25, 0)]
+
+
+def test_a_worker_that_is_lost_goes_though_nobody_can_be_launched(
+    system: System, logged: list[EventDict]
+) -> None:
+    # given a worker that never comes to work, and a provider that launches nobody else
+    turns: list[tuple[int, tuple[str, ...]]] = []
+    system.listeners.append(lambda _seen, made: turns.append((made.launch, made.retire)))
+    system.requests.send(["image"])
+    system.turns(1)
+    (silent,) = system.workers()
+    system.provider.outage.begin("launch")
+
+    system.turns(80)
+
+    # then it is gone, each turn is told of, and its last words were asked for once
+    assert system.workers() == []
+    assert len(turns) == 81
+    assert turns.count((0, (silent,))) == 1
+    assert said(logged, "warning") == ["a worker never came to work"]
+    assert said(logged, "error")[0] == "this turn failed; trying on"
+
+
+def test_a_worker_that_fell_silent_is_asked_for_its_last_words_too(
+    system: System, logged: list[EventDict]
+) -> None:
+    system.requests.send(["image"])
+    system.turns(1)
+    (worker,) = system.workers()
+    system.report(worker, WorkerState.BUSY)
+
+    system.turns(65)
+
+    (entry,) = [each for each in logged if each["event"] == "a worker fell silent"]
+    assert (entry["worker"], entry["said"]) == (worker, f"{worker} could not begin")
+
+
+def test_a_worker_that_ended_before_it_came_to_work_is_said(
+    system: System, logged: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.requests.send(["image"])
+    system.turns(1)
+    (worker,) = system.workers()
+    system.machines.kill(worker)
+    monkeypatch.setattr(system.provider, "last_words", lambda ids: dict.fromkeys(ids, "no disk"))
+
+    system.turns(3)
+
+    (entry,) = [each for each in logged if each["event"] == "a worker never came to work"]
+    assert (entry["worker"], entry["said"]) == (worker, "no disk")
+
+
+def test_nobody_who_knows_the_last_words_is_no_trouble(
+    system: System, logged: list[EventDict]
+) -> None:
+    system.requests.send(["image"])
+    system.turns(1)
+    (silent,) = system.workers()
+    system.provider.outage.begin("last_words")
+
+    system.turns(65)
+
+    (entry,) = [each for each in logged if each["event"] == "a worker never came to work"]
+    assert (entry["worker"], entry["said"]) == (silent, "")
+    assert said(logged, "error") == []
 
 
 def test_a_listener_that_fails_is_said_and_survived(
@@ -333,6 +398,20 @@ def test_what_the_web_tier_announces_is_met_before_the_queue_tells(system: Syste
     announced = Announcement(25, datetime.fromtimestamp(system.now, UTC))
     system.telemetry.send([announced.encode()])
     system.loop._rests = False  # as when something woke it
+    system.turns(1)
+
+    assert len(system.workers()) == 3
+
+
+def test_what_was_announced_outlives_a_turn_that_fails(system: System) -> None:
+    system.turns(2)
+    announced = Announcement(25, datetime.fromtimestamp(system.now, UTC))
+    system.telemetry.send([announced.encode()])
+    system.loop._rests = False
+    system.requests.missing = True
+    system.turns(1)
+    system.requests.missing = False
+
     system.turns(1)
 
     assert len(system.workers()) == 3
@@ -432,11 +511,12 @@ def test_a_scaler_that_acts_again_looks_who_is_there(system: System) -> None:
     wait_for(lambda: not system.loop._rests, 10)
     stopping.set()
     thread.join(10)
+    system.now += 12
+    system.machines.now = system.now
     system.provider.launch(3)
     system.requests.send(["image"] * 25)
 
     # Then none of them is launched again
-    system.now += 12
     assert one.hold()
     system.turns(1)
     assert len(system.workers()) == 3

@@ -1,22 +1,17 @@
+import itertools
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from fakes import MemoryQueue
 from imagefleet_core.errors import Unavailable
+from imagefleet_core.queues import BATCH
 from imagefleet_core.telemetry import Announcement, Report, WorkerState
-from imagefleet_scaler.telemetry import (
-    FRESH_S,
-    MAX_RECEIVES,
-    STALE_S,
-    Announced,
-    Ear,
-    News,
-    Telemetry,
-)
+from imagefleet_scaler.telemetry import MAX_RECEIVES, Ear, News, Telemetry
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -85,41 +80,21 @@ def test_reports_and_announcements_are_told_apart(queue: MemoryQueue) -> None:
     assert (news.reports, news.announcements) == ([report(1)], [announced])
 
 
-def test_an_announcement_counts_once_and_for_a_while() -> None:
-    announced, twice, now = Announced(), Announcement(12, NOW), NOW.timestamp()
+@pytest.mark.parametrize("call", ["receive", "delete"])
+def test_what_was_received_is_told_though_the_queue_fails_after_that(
+    queue: MemoryQueue, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    queue.send([report(number).encode() for number in range(BATCH + 1)])
+    whole, calls = getattr(queue, call), itertools.count(1)
 
-    announced.hear([twice, Announcement(3, NOW)], now, 0)
-    announced.hear([twice], now + 1, 0)
+    def second_fails(*arguments: Any, **options: Any) -> Any:
+        if next(calls) > 1:
+            raise Unavailable("SQS does not answer")
+        return whole(*arguments, **options)
 
-    assert announced.images(now + FRESH_S, 0) == 15
-    assert announced.images(now + 1 + FRESH_S, 0) == 0
-    announced.hear([twice], now + 2 + FRESH_S, 0)
-    assert announced.images(now + 2 + FRESH_S, 0) == 0
+    monkeypatch.setattr(queue, call, second_fails)
 
-
-def test_an_announcement_that_waited_for_a_scaler_tells_nothing() -> None:
-    announced, now = Announced(), NOW.timestamp() + STALE_S + 1
-
-    announced.hear([Announcement(12, NOW)], now, 0)
-
-    assert announced.images(now, 0) == 0
-
-
-def test_a_clock_that_jumps_forgets_announcements() -> None:
-    announced = Announced()
-    announced.hear([Announcement(12, NOW)], NOW.timestamp(), 0)
-
-    assert announced.images(NOW.timestamp() - 50, 0) == 0
-
-
-def test_what_the_workers_have_done_is_announced_no_more() -> None:
-    announced, now = Announced(), NOW.timestamp()
-    announced.hear([Announcement(100, NOW)], now, 1000)
-    announced.hear([Announcement(50, NOW)], now + 1, 1010)
-
-    assert announced.images(now + 1, 1030) == 120
-    assert announced.images(now + 2, 1150) == 0
-    assert announced.images(now + 3, 5000) == 0
+    assert len(Telemetry(queue).take().reports) >= BATCH
 
 
 def test_an_ear_wakes_its_loop_when_something_comes(queue: MemoryQueue) -> None:

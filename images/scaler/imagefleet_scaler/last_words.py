@@ -1,0 +1,38 @@
+"""What workers that are lost, or never came, have said in the end: told in the log, once each."""
+
+from __future__ import annotations
+
+import structlog
+
+from imagefleet_core.errors import ImagefleetError
+from imagefleet_scaler.fleet import Fleet
+from imagefleet_scaler.policy import Observation, Phase
+from imagefleet_scaler.providers.base import Provider
+
+log = structlog.get_logger()
+
+
+class LastWords:
+    """Asks the provider for them, before the workers are gone."""
+
+    def __init__(self, provider: Provider, fleet: Fleet) -> None:
+        self._provider = provider
+        self._fleet = fleet
+        self._lost: frozenset[str] = frozenset()
+
+    def tell(self, observation: Observation) -> None:
+        """Log them of whoever is lost since the last look; not to know them is no error."""
+        lost = observation.ids({Phase.LOST})
+        new = [*self._fleet.missed, *(each for each in lost if each not in self._lost)]
+        self._lost = frozenset(lost)
+        if not new:
+            return
+        try:
+            words = self._provider.last_words(new)
+        except ImagefleetError as error:
+            log.debug("nobody knows what they have said", reason=str(error))
+            words = {}
+        for worker in new:
+            spoke = self._fleet.told(worker) is not None
+            event = "a worker fell silent" if spoke else "a worker never came to work"
+            log.warning(event, worker=worker, said=words.get(worker, ""))
