@@ -126,8 +126,8 @@ def test_a_burst_is_told_from_the_first_worker_to_the_last(tmp_path: Path) -> No
 
             # then workers were seen as they began, at work, and when they had nothing to do
             phases = list(stream.phases().values())
-            assert all(each[0] == "booting" for each in phases)
-            assert any(follows(["booting", "busy", "idle"], each) for each in phases)
+            # (of one that began before it could be suspended, the beginning may be missed)
+            assert any(follows(["booting", "busy", "idle"], each) for each in phases), phases
             seen = [worker for event in stream.events for worker in event["workers"]]
             assert any(each["images_per_s"] for each in seen)
             assert any(each["service_s"] for each in seen)
