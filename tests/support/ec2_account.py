@@ -20,7 +20,7 @@ from imagefleet_core.aws import Aws
 from imagefleet_scaler.providers.base import Instance
 from imagefleet_scaler.providers.ec2.provider import Ec2Provider
 from imagefleet_scaler.providers.ec2.spec import Ec2Spec
-from imagefleet_scaler.providers.journal import MemoryJournal
+from imagefleet_scaler.providers.journal import Journal, MemoryJournal
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -52,7 +52,7 @@ class Account:
     spec: Ec2Spec = SPEC
     now: Callable[[], float] = time.time
     clock: Callable[[], float] = fast_clock
-    journals: dict[str, MemoryJournal] = field(default_factory=dict)
+    journals: dict[str, Journal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ec2.create_launch_template(

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -57,6 +63,28 @@ def lost_after(call: Call, request: dict[str, Any]) -> Any:
     """Carry the call out, and lose the answer."""
     call(**request)
     raise ReadTimeoutError(endpoint_url="https://ec2")
+
+
+def unreachable(call: Call, request: dict[str, Any]) -> Any:
+    """Reach nobody."""
+    raise EndpointConnectionError(endpoint_url="https://ec2")
+
+
+def unreachable_after(call: Call, request: dict[str, Any]) -> Any:
+    """Carry the call out and lose the answer, and reach nobody when it is tried again."""
+    call(**request)
+    raise EndpointConnectionError(endpoint_url="https://ec2")
+
+
+def cut_off_after(call: Call, request: dict[str, Any]) -> Any:
+    """Carry the call out, and have the answer break off in the middle of TLS."""
+    call(**request)
+    raise SSLError(endpoint_url="https://ec2", error=EOFError("EOF in violation of protocol"))
+
+
+def no_credentials(call: Call, request: dict[str, Any]) -> Any:
+    """Make no call at all."""
+    raise NoCredentialsError
 
 
 def failed_after(call: Call, request: dict[str, Any]) -> Any:
@@ -117,6 +145,7 @@ class FaultyEc2:
         calls: each call that was made, with its parameters.
         hidden: the instances that looks miss.
         stale: what looks say instead of an instance's state.
+        reasons: why instances ended: code and message.
     """
 
     def __init__(self, ec2: EC2Client) -> None:
@@ -126,6 +155,7 @@ class FaultyEc2:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.hidden: set[str] = set()
         self.stale: dict[str, str] = {}
+        self.reasons: dict[str, tuple[str, str]] = {}
 
     @property
     def client(self) -> EC2Client:
@@ -172,6 +202,8 @@ class FaultyEc2:
                 for each in reservation["Instances"]:
                     if each["InstanceId"] in self.stale:
                         each["State"]["Name"] = cast("Any", self.stale[each["InstanceId"]])
+                    if reason := self.reasons.get(each["InstanceId"]):
+                        each["StateReason"] = {"Code": reason[0], "Message": reason[1]}
             yield page
 
     def _once(self, call: Call) -> Call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from imagefleet_core.errors import Unavailable
 from imagefleet_core.store import Store
+from imagefleet_scaler.providers.journal import Conflict
 
 KEY = "scaler/launches"
 
@@ -18,20 +19,37 @@ class Launches:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._version = ""
+        # What was written last, while nobody knows whether it is there.
+        self._unsure: bytes | None = None
 
     def read(self) -> str:
         """Return what was noted last, by whichever scaler; raises `Unavailable`."""
         note = self._store.read_note(KEY)
-        self._version = note.version if note else ""
+        self._version, self._unsure = (note.version if note else ""), None
         return note.body.decode() if note else ""
 
     def write(self, text: str) -> None:
         """Replace it.
 
         Raises:
-            Unavailable: the store does not answer, or another scaler wrote since `read`.
+            Conflict: another scaler wrote since `read`.
+            Unavailable: the store does not answer.
         """
-        version = self._store.write_note(KEY, text.encode(), self._version)
+        body = text.encode()
+        if self._unsure is not None:
+            self._find_out(self._unsure)
+        try:
+            version = self._store.write_note(KEY, body, self._version)
+        except Unavailable:
+            self._unsure = body
+            raise
         if version is None:
-            raise Unavailable("noting a launch: another scaler has noted one meanwhile")
+            raise Conflict("another scaler has noted a launch meanwhile")
         self._version = version
+
+    def _find_out(self, unsure: bytes) -> None:
+        """Take over the version of what was written last, if it is there after all."""
+        note = self._store.read_note(KEY)
+        if note and note.body == unsure:
+            self._version = note.version
+        self._unsure = None

@@ -12,6 +12,7 @@ from ec2_faults import (
     Fault,
     FaultyEc2,
     Killed,
+    cut_off_after,
     failed_after,
     killed_after,
     killed_before,
@@ -19,6 +20,8 @@ from ec2_faults import (
     lost_before,
     only,
     refused,
+    unreachable,
+    unreachable_after,
 )
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_scaler.providers.base import InstanceState
@@ -28,7 +31,16 @@ from imagefleet_scaler.providers.ec2.spec import Ec2Spec
 from imagefleet_scaler.providers.journal import MemoryJournal
 from memory_ec2 import MemoryEc2
 
-ANY_CALL: list[Fault] = [killed_before, killed_after, lost_before, lost_after, failed_after]
+ANY_CALL: list[Fault] = [
+    killed_before,
+    killed_after,
+    lost_before,
+    lost_after,
+    failed_after,
+    unreachable,
+    unreachable_after,
+    cut_off_after,
+]
 FAULTS: dict[str, list[Fault]] = {
     "create_fleet": [
         *ANY_CALL,
@@ -37,11 +49,17 @@ FAULTS: dict[str, list[Fault]] = {
         refused("UnauthorizedOperation"),
         only(1, "InsufficientInstanceCapacity"),
         only(0, "MaxSpotInstanceCountExceeded"),
+        only(1, "VcpuLimitExceeded"),
     ],
     "terminate_instances": [*ANY_CALL, refused("RequestLimitExceeded")],
     "stop_instances": [*ANY_CALL, refused("UnsupportedOperation")],
     "start_instances": [*ANY_CALL, refused("InsufficientInstanceCapacity")],
-    "describe_instances": [refused("RequestLimitExceeded"), lost_before, killed_before],
+    "describe_instances": [
+        refused("RequestLimitExceeded"),
+        lost_before,
+        unreachable,
+        killed_before,
+    ],
     "describe_launch_templates": [refused("RequestLimitExceeded")],
 }
 MOST = 6

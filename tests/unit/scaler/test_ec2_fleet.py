@@ -65,6 +65,17 @@ def test_one_look_that_misses_an_instance_tells_nothing(day: BadDay) -> None:
         assert states(day) == {worker: RUNNING}
 
 
+def test_after_standing_by_for_an_hour_those_that_are_gone_are_not_listed(day: BadDay) -> None:
+    gone, going, there, launched = day.provider.launch(4)
+    day.ec2.hidden = {launched}
+    day.turn()
+    day.provider.retire([going])
+    for each in (gone, going, launched):
+        day.account.kill(each)
+
+    assert states(day, 3600) == {there: RUNNING}
+
+
 def test_an_instance_that_two_looks_miss_is_gone_and_may_come_back(day: BadDay) -> None:
     missed, there = day.provider.launch(2)
     day.turn()
@@ -228,6 +239,23 @@ def test_instances_of_an_older_template_are_outdated(day: BadDay) -> None:
     assert {each.id: each.outdated for each in day.restart().list()} == {old: True, new: False}
 
 
+@pytest.mark.parametrize("by_run", [False, True])
+def test_instances_of_another_image_than_the_one_that_is_named_are_outdated(by_run: bool) -> None:
+    first, second = "ami-00000001", "ami-00000002"
+    with bad_day(by_run=by_run, image_id=first) as day:
+        (old,) = day.provider.launch(1)
+        assert [each.outdated for each in day.turn()] == [False]
+
+        day.restart(by_run=by_run, image_id=second)
+        day.turn()
+        (new,) = day.provider.launch(1)
+        assert {each.id: each.outdated for each in day.turn()} == {old: True, new: False}
+
+        # The template's own is whatever it says; its version tells.
+        day.restart(by_run=by_run)
+        assert not any(each.outdated for each in day.turn())
+
+
 def test_a_template_that_cannot_be_looked_at_outdates_nobody(
     day: BadDay, logged: list[EventDict]
 ) -> None:
@@ -306,6 +334,92 @@ def test_the_last_words_are_those_of_the_console(day: BadDay) -> None:
     assert list(words) == [workers[0]]
     assert words[workers[0]].endswith("x out of film")
     assert len(words[workers[0]]) == 2000
+
+
+def ended(day: BadDay, worker: str, code: str, message: str) -> None:
+    """Have an instance end by itself, and be gone from the list."""
+    day.account.kill(worker)
+    day.ec2.reasons = {worker: (code, message)}
+    day.turn()
+    assert worker not in {each.id for each in day.turn(6)}
+
+
+def console(text: str) -> Fault:
+    return lambda call, request: {"Output": text}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "told"),
+    [
+        ("Client.InternalError", "Client.InternalError: Client error on launch", ""),
+        ("Client.VolumeLimitExceeded", "Volume limit exceeded", "Client.VolumeLimitExceeded: "),
+        ("Client.InstanceInitiatedShutdown", "", "Client.InstanceInitiatedShutdown"),
+    ],
+)
+def test_why_an_instance_ended_that_never_came_to_work_is_told_with_its_console(
+    day: BadDay, code: str, message: str, told: str
+) -> None:
+    worker, other = day.provider.launch(2)
+    day.turn()
+    ended(day, worker, code, message)
+    day.ec2.plan("get_console_output", console("no such image"))
+
+    words = day.provider.last_words([worker])
+
+    assert words == {worker: f"EC2 says: {told}{message}\nno such image"}
+    assert other in day.listed()
+
+
+def test_why_an_instance_ended_is_told_without_a_console_and_while_it_goes(day: BadDay) -> None:
+    (worker,) = day.provider.launch(1)
+    day.ec2.stale = {worker: "shutting-down"}
+    day.ec2.reasons = {worker: ("Server.SpotInstanceTermination", "Spot interruption")}
+    day.turn()
+    day.ec2.plan("get_console_output", console(""))
+
+    words = day.provider.last_words([worker])
+
+    assert words == {worker: "EC2 says: Server.SpotInstanceTermination: Spot interruption"}
+
+
+def test_a_long_console_leaves_room_for_the_reason(day: BadDay) -> None:
+    (worker,) = day.provider.launch(1)
+    day.turn()
+    ended(day, worker, "Client.InternalError", "\x1b[31m" + "y" * 3000)
+    day.ec2.plan("get_console_output", console("x" * 5000 + " out of film"))
+
+    said = day.provider.last_words([worker])[worker]
+
+    assert said.startswith("EC2 says: Client.InternalError: yyy")
+    assert said.endswith("xxx out of film")
+    assert len(said) == 2000
+
+
+def test_of_instances_that_run_nobody_asks_why_they_ended(day: BadDay) -> None:
+    workers = day.provider.launch(2)
+    day.turn()
+    day.ec2.calls.clear()
+
+    day.provider.last_words(workers)
+
+    assert day.ec2.requests("describe_instances") == []
+
+
+def test_a_reason_that_cannot_be_had_is_no_error_and_nobody_elses_is_told(day: BadDay) -> None:
+    (theirs,) = day.account.open("other", ec2=day.ec2.client).launch(1)
+    (ours,) = day.provider.launch(1)
+    day.turn()
+    ended(day, ours, "Client.InternalError", "Client error on launch")
+    for _ in range(2):
+        day.ec2.plan("get_console_output", refused("UnauthorizedOperation"))
+    day.ec2.plan("describe_instances", refused("RequestLimitExceeded"))
+
+    assert day.provider.last_words([ours, theirs]) == {}
+    assert theirs not in day.provider.last_words([ours, theirs, "launch-1-0"])
+
+    day.turn(3601)
+    day.turn()
+    assert day.provider.last_words([ours]) == {}
 
 
 def test_only_a_few_consoles_are_read_at_a_time(day: BadDay) -> None:

@@ -6,7 +6,7 @@ import pytest
 from structlog.typing import EventDict
 
 from ec2_account import BadDay, bad_day
-from ec2_faults import only, refused
+from ec2_faults import Fault, no_credentials, only, refused
 from imagefleet_scaler.providers.base import ProviderError
 
 MIB = {"Key": "imagefleet:fleet", "Value": "test"}
@@ -94,6 +94,8 @@ def test_the_share_of_spot_instances_is_that_of_the_whole_fleet(
         "UnfulfillableCapacity",
         "MaxSpotInstanceCountExceeded",
         "SpotMaxPriceTooLow",
+        "VcpuLimitExceeded",
+        "InsufficientFreeAddressesInSubnet",
     ],
 )
 def test_what_spot_lacks_is_launched_on_demand(code: str, logged: list[EventDict]) -> None:
@@ -108,6 +110,83 @@ def test_what_spot_lacks_is_launched_on_demand(code: str, logged: list[EventDict
         assert len(launched) == 3
         assert day.listed() == set(launched) == day.account.ids()
         assert warnings(logged) == []
+        assert [code in each.get("reason", "") or "vCPUs" in each["reason"] for each in logged] == [
+            True
+        ]
+
+
+def refusing(*refusals: tuple[str, str]) -> Fault:
+    """Launch nobody, for several reasons."""
+    errors = [{"ErrorCode": code, "ErrorMessage": said} for code, said in refusals]
+    return lambda call, request: {"FleetId": "fleet-1", "Instances": [], "Errors": errors}
+
+
+NOT_OFFERED = (
+    "InvalidFleetConfiguration",
+    "Your requested instance type (c7i.large) is not supported in your requested Availability "
+    "Zone (us-east-1e). Please retry your request by choosing us-east-1a, us-east-1b.",
+)
+NO_CAPACITY = ("InsufficientInstanceCapacity", "We have no capacity.")
+BAD_IMAGE = ("InvalidAMIID.NotFound", "The image is gone")
+
+
+def test_a_zone_that_does_not_offer_the_type_keeps_nobody_from_the_others(day: BadDay) -> None:
+    day.restart(spot_percent=100)
+    day.ec2.plan("create_fleet", refusing(NO_CAPACITY, NOT_OFFERED))
+
+    assert len(day.provider.launch(3)) == 3
+
+    assert len(day.ec2.requests("create_fleet")) == 2
+
+
+def test_where_no_zone_offers_the_type_people_are_told_and_it_is_asked_for_later(
+    day: BadDay, logged: list[EventDict]
+) -> None:
+    day.ec2.plan("create_fleet", refusing(NOT_OFFERED))
+
+    assert day.provider.launch(3) == []
+
+    (said,) = warnings(logged)
+    assert "us-east-1e" in said
+    assert "check IMAGEFLEET_INSTANCE_TYPES and IMAGEFLEET_SUBNETS" in said
+    day.clock.now += 30
+    assert len(day.provider.launch(3)) == 3
+
+
+def test_one_place_that_only_a_person_can_mend_does_not_end_the_search(
+    day: BadDay, logged: list[EventDict]
+) -> None:
+    day.restart(spot_percent=100)
+    day.ec2.plan("create_fleet", *[refusing(NO_CAPACITY, BAD_IMAGE)] * 2)
+
+    assert day.provider.launch(3) == []
+
+    assert len(day.ec2.requests("create_fleet")) == 2
+    assert ["make the image again" in said for said in warnings(logged)] == [True]
+    day.clock.now += 30
+    assert len(day.provider.launch(3)) == 3
+
+
+def test_a_throttled_call_ends_the_search(day: BadDay) -> None:
+    day.restart(spot_percent=100)
+    day.ec2.plan("create_fleet", refusing(NO_CAPACITY, ("RequestLimitExceeded", "Slow down.")))
+
+    assert day.provider.launch(3) == []
+
+    assert len(day.ec2.requests("create_fleet")) == 1
+
+
+def test_those_that_were_launched_are_told_though_the_next_call_fails(
+    day: BadDay, logged: list[EventDict]
+) -> None:
+    day.restart(spot_percent=100)
+    day.ec2.plan("create_fleet", only(1, "InsufficientInstanceCapacity"), no_credentials)
+
+    launched = day.provider.launch(3)
+
+    assert set(launched) == day.account.ids()
+    assert len(launched) == 1
+    assert warnings(logged)[-1].startswith("no more workers could be launched")
 
 
 def test_no_capacity_at_all_is_told_with_what_helps_and_asked_for_later(
@@ -256,6 +335,33 @@ def test_a_missing_template_is_one_clear_sentence(day: BadDay) -> None:
     assert day.provider.list() == []
 
 
+def test_a_template_that_cannot_be_looked_at_now_keeps_nobody_from_launching(
+    day: BadDay, logged: list[EventDict]
+) -> None:
+    day.provider.launch(1)
+    day.turn()
+    day.clock.now += 61
+    throttled = refused("RequestLimitExceeded", "Slow down.", "DescribeLaunchTemplates")
+    day.ec2.plan("describe_launch_templates", throttled)
+
+    assert len(day.provider.launch(2)) == 2
+
+    assert day.ec2.requests("create_fleet")[-1]["LaunchTemplateConfigs"] == [
+        {"LaunchTemplateSpecification": {"LaunchTemplateName": "worker", "Version": "1"}}
+    ]
+    assert ["DescribeLaunchTemplates" in said for said in warnings(logged)] == [True]
+
+
+def test_a_template_that_is_deleted_is_told_though_its_version_was_known(day: BadDay) -> None:
+    day.provider.launch(1)
+    day.clock.now += 61
+    gone = refused("InvalidLaunchTemplateName.NotFoundException", "None.", "DescribeLaunchT")
+    day.ec2.plan("describe_launch_templates", gone)
+
+    with pytest.raises(ProviderError, match="deploy the fleet's template first"):
+        day.provider.launch(1)
+
+
 def test_one_by_one_the_next_type_is_asked_for_what_the_first_lacks() -> None:
     with bad_day(by_run=True, types=TYPES, image_id="ami-12c6146b") as day:
         day.ec2.plan("run_instances", refused("InsufficientInstanceCapacity", "None.", "Run"))
@@ -285,11 +391,35 @@ def test_one_by_one_spot_comes_first_and_on_demand_for_the_rest(logged: list[Eve
         assert warnings(logged) == []
 
 
-def test_one_by_one_a_limit_ends_the_search() -> None:
+def test_one_by_one_a_limit_of_one_type_leads_to_the_next(logged: list[EventDict]) -> None:
     with bad_day(by_run=True, types=TYPES, image_id="ami-12c6146b") as day:
         day.ec2.plan("run_instances", refused("VcpuLimitExceeded", VCPUS, "RunInstances"))
 
+        assert len(day.provider.launch(2)) == 2
+
+        assert {each["InstanceType"] for each in day.account.instances()} == {"c6i.large"}
+        assert [entry["reason"] for entry in logged] == [
+            "the account allows only 32 vCPUs of such instances (c7i.large): ask for more under "
+            "Service Quotas"
+        ]
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "EC2ThrottledException"])
+def test_one_by_one_a_throttled_call_ends_the_search(code: str) -> None:
+    with bad_day(by_run=True, types=TYPES, image_id="ami-12c6146b") as day:
+        day.ec2.plan("run_instances", refused(code, "Slow down.", "RunInstances"))
+
         assert day.provider.launch(2) == []
         assert day.provider.launch(2) == []
+
+        assert len(day.ec2.requests("run_instances")) == 1
+
+
+def test_one_by_one_what_only_a_person_can_mend_ends_the_search() -> None:
+    with bad_day(by_run=True, types=TYPES, image_id="ami-12c6146b") as day:
+        day.ec2.plan("run_instances", refused("InvalidAMIID.NotFound", "Gone.", "RunInstances"))
+
+        with pytest.raises(ProviderError, match="make the image again"):
+            day.provider.launch(2)
 
         assert len(day.ec2.requests("run_instances")) == 1

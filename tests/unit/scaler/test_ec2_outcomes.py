@@ -11,6 +11,7 @@ from ec2_account import BadDay, bad_day
 from ec2_faults import (
     Fault,
     Killed,
+    cut_off_after,
     failed_after,
     killed_after,
     killed_before,
@@ -18,9 +19,11 @@ from ec2_faults import (
     lost_before,
     only,
     refused,
+    unreachable,
+    unreachable_after,
 )
 from imagefleet_core.errors import Unavailable
-from imagefleet_scaler.providers.base import Instance, InstanceState
+from imagefleet_scaler.providers.base import Instance, InstanceState, ProviderError
 from imagefleet_scaler.providers.ec2 import orders
 from imagefleet_scaler.providers.journal import MemoryJournal
 
@@ -28,6 +31,9 @@ UNKNOWN = [
     pytest.param(lost_before, id="never arrived"),
     pytest.param(lost_after, id="answer lost"),
     pytest.param(failed_after, id="500 after all"),
+    pytest.param(unreachable, id="nobody reached"),
+    pytest.param(unreachable_after, id="answer lost, and nobody reached again"),
+    pytest.param(cut_off_after, id="answer cut off"),
     pytest.param(refused("Unavailable"), id="503"),
 ]
 
@@ -84,6 +90,46 @@ def test_an_unknown_launch_counts_for_two_minutes_and_is_repeated_when_needed_ag
     day.provider.launch(3)
 
     assert len({each["ClientToken"] for each in day.ec2.requests("create_fleet")}) == 1
+
+
+def test_after_an_outage_the_first_turn_launches(day: BadDay, logged: list[EventDict]) -> None:
+    day.ec2.plan("create_fleet", unreachable)
+    assert day.provider.launch(3) == []
+    for _ in range(300):
+        day.ec2.plan("describe_instances", unreachable)
+        with pytest.raises(ProviderError, match="listing the workers: nothing answers at https"):
+            day.turn()
+
+    assert day.turn() == []
+    launched = day.provider.launch(3)
+
+    assert len(launched) == 3
+    assert set(launched) == day.account.ids() == day.listed()
+    assert len({each["ClientToken"] for each in day.ec2.requests("create_fleet")}) == 1
+    said = [entry["reason"] for entry in logged if entry["log_level"] == "warning"]
+    assert said == ["nothing answers at https://ec2"]
+
+
+def test_a_short_outage_delays_nothing_once_it_is_over(day: BadDay) -> None:
+    day.ec2.plan("create_fleet", unreachable)
+    day.provider.launch(3)
+    for _ in range(20):
+        day.ec2.plan("describe_instances", unreachable)
+        with pytest.raises(ProviderError):
+            day.turn()
+
+    assert {each.id for each in day.turn()} == day.account.ids()
+    assert len(day.account.ids()) == 3
+
+
+def test_after_a_long_outage_no_more_are_launched_than_are_wanted_by_then(day: BadDay) -> None:
+    day.ec2.plan("create_fleet", unreachable)
+    day.provider.launch(50)
+
+    day.turn(after_s=200)
+    assert len(day.provider.launch(2)) == 2
+
+    assert len(day.account.ids()) == 2
 
 
 def test_a_repeated_launch_that_is_refused_after_all_no_longer_counts(

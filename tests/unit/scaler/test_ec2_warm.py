@@ -230,6 +230,109 @@ def test_a_scaler_that_dies_at_any_step_of_the_pool_leaks_nothing(
     assert len(day.account.ids(*WARM)) <= 2
 
 
+@pytest.mark.parametrize("code", ["VcpuLimitExceeded", "InvalidAMIID.NotFound"])
+def test_stopped_ones_are_started_while_ec2_launches_nobody(day: BadDay, code: str) -> None:
+    workers = day.provider.launch(1)
+    day.turn()
+    day.ec2.plan("create_fleet", refused(code))
+    with suppress(ProviderError):
+        assert day.provider.launch(3) == []
+    day.provider.retire(workers)
+    day.turn()
+    day.turn()
+
+    assert day.provider.launch(3) == workers
+
+    assert day.account.ids() == set(workers)
+    assert len(day.ec2.requests("create_fleet")) == 2
+
+
+def test_what_only_a_person_can_mend_is_still_told_when_nobody_is_left_in_the_pool(
+    day: BadDay,
+) -> None:
+    filled(day)
+    bad = refused("InvalidAMIID.NotFound")
+    day.ec2.plan("create_fleet", bad)
+
+    assert len(day.provider.launch(3)) == 2
+
+    day.turn()
+    with pytest.raises(ProviderError, match="make the image again"):
+        day.provider.launch(1)
+
+
+def test_stopped_ones_that_cannot_be_started_are_left_alone_for_a_while(day: BadDay) -> None:
+    warm = filled(day)
+    lacking = refused("InsufficientInstanceCapacity", "None.", "StartInstances")
+    day.ec2.plan("start_instances", *[lacking] * 3)
+    day.ec2.plan("create_fleet", refused("InsufficientInstanceCapacity"))
+
+    for _ in range(14):
+        assert day.provider.launch(2) == []
+        day.turn()
+    assert len(day.ec2.requests("start_instances")) == 3
+
+    day.turn(2)
+    assert set(day.provider.launch(2)) == warm
+
+
+def test_a_throttled_start_is_not_made_again_one_by_one(day: BadDay) -> None:
+    filled(day)
+    day.ec2.plan("start_instances", refused("RequestLimitExceeded", "No.", "StartInstances"))
+
+    day.provider.launch(2)
+
+    assert len(day.ec2.requests("start_instances")) == 1
+
+
+def test_one_that_stopped_by_itself_and_never_came_to_work_is_not_started_again(
+    day: BadDay,
+) -> None:
+    (silent,) = day.provider.launch(1)
+    day.turn()
+    day.account.ec2.stop_instances(InstanceIds=[silent])
+    assert day.turn() == []
+
+    day.provider.last_words([silent])
+    launched = day.provider.launch(1)
+    day.turn()
+
+    assert silent not in launched
+    assert day.account.ids(*WARM) == set()
+
+
+def test_stopped_ones_of_another_image_are_terminated_and_not_started(day: BadDay) -> None:
+    old = filled(day)
+    day.restart(warm_pool=2, image_id="ami-00000002")
+    day.provider.list()
+
+    assert not old & set(day.provider.launch(1))
+    day.turn()
+
+    assert day.account.ids(*WARM) == set()
+
+
+def test_a_running_one_of_another_image_is_not_kept(day: BadDay) -> None:
+    day.provider.launch(1)
+    day.restart(warm_pool=2, image_id="ami-00000002")
+
+    day.provider.retire([each.id for each in day.turn()])
+
+    assert day.account.ids("running", *WARM) == set()
+
+
+def test_a_pool_that_another_scaler_emptied_meanwhile_is_filled_again(day: BadDay) -> None:
+    warm = filled(day)
+    day.turn(200)
+    other = day.account.open(ec2=day.ec2.client, warm_pool=2)
+    assert set(other.launch(2)) == warm
+
+    workers = [each.id for each in day.turn(3600)]
+    day.provider.retire(workers)
+
+    assert day.account.ids(*WARM) == set(workers) == warm
+
+
 def test_an_idle_pool_costs_no_calls_but_the_look(day: BadDay) -> None:
     filled(day)
     day.ec2.calls.clear()

@@ -69,7 +69,8 @@ class Provider(Protocol):
         """Return the end of what workers that never came to work have said, where it is known.
 
         At most 2,000 characters each. Where nothing is known, that is no error. What ran such a
-        worker is not used again.
+        worker is not used again. It may be gone already, within the last hour: then also why, as
+        far as the provider knows.
         """
 
     def sweep(self) -> None:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from imagefleet_core.errors import ImagefleetError
+
+
+class Conflict(ImagefleetError):
+    """Another scaler wrote since this one read: it acts, too."""
+
 
 class Journal(Protocol):
     """One short text that outlives the scaler; both verbs may raise `ImagefleetError`."""
@@ -12,7 +18,7 @@ class Journal(Protocol):
         """Return what was written last, by whichever scaler; empty if nothing was."""
 
     def write(self, text: str) -> None:
-        """Replace the text."""
+        """Replace the text that was read or written last; raises `Conflict` if it is another."""
 
 
 class MemoryJournal:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 # A call for each: a few tell what is wrong with all.
 AT_ONCE = 5
+_NOT_THE_LATEST = {
+    "IncorrectInstanceState",
+    "InvalidParameterCombination",
+    "UnsupportedOperation",
+}
 
 
 def read(ec2: EC2Client, ids: Iterable[str]) -> dict[str, str]:
@@ -29,8 +34,8 @@ def _read(ec2: EC2Client, instance: str) -> str:
         try:
             answer = ec2.get_console_output(InstanceId=instance, Latest=True)
         except ClientError as error:
-            # Only what is built on Nitro tells the latest; others what they said at boot.
-            if error_code(error) not in {"UnsupportedOperation", "InvalidParameterCombination"}:
+            # Only what is built on Nitro and runs tells the latest; others what they said before.
+            if error_code(error) not in _NOT_THE_LATEST:
                 return ""
             answer = ec2.get_console_output(InstanceId=instance)
     except (BotoCoreError, ClientError):

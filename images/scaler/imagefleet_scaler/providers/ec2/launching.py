@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
 
 from imagefleet_scaler.providers.base import Instance, ProviderError
-from imagefleet_scaler.providers.ec2.backoff import FIRST_S, Backoff
 from imagefleet_scaler.providers.ec2.calls import Answer, OutcomeUnknown, make
 from imagefleet_scaler.providers.ec2.ledger import EXPECTED_S, Ledger
 from imagefleet_scaler.providers.ec2.machines import Machine
 from imagefleet_scaler.providers.ec2.notes import Notes
 from imagefleet_scaler.providers.ec2.orders import Order
+from imagefleet_scaler.providers.ec2.pauses import Pauses, is_in_vain
 from imagefleet_scaler.providers.ec2.pending import Pending
 from imagefleet_scaler.providers.ec2.plans import Attempt, attempts
-from imagefleet_scaler.providers.ec2.refusals import Kind, Refusal
+from imagefleet_scaler.providers.ec2.refusals import Refusal
 from imagefleet_scaler.providers.ec2.spec import Ec2Spec
 from imagefleet_scaler.providers.ec2.template import Template
-from imagefleet_scaler.providers.journal import Journal
+from imagefleet_scaler.providers.journal import Conflict, Journal
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 # How long what another scaler launched may go undescribed: it may have ended since.
 ADOPTED_S = 10.0
-MOST_REASONS = 3
 
 log = structlog.get_logger()
 
@@ -61,16 +60,13 @@ class Launching:
         self._notes = Notes(journal, now)
         self._now = now
         self._clock = clock
-        self._backoff = Backoff(clock)
+        self._pauses = Pauses(clock)
         self._pending: Pending | None = None
-        self._refused: tuple[float, ProviderError] | None = None
 
     @property
     def pauses(self) -> bool:
         """Whether EC2 refused lately; raises `ProviderError` if only a person can help."""
-        if self._refused and self._clock() < self._refused[0]:
-            raise self._refused[1]
-        return self._backoff.lasts
+        return self._pauses.last
 
     def expected(self) -> list[Instance]:
         """Return what may have been launched."""
@@ -106,13 +102,15 @@ class Launching:
         Raises:
             ProviderError: only a person can help; for half a minute nobody is asked again.
         """
+        if self._pending and not self._pending.counts and self._pending.order.count > count:
+            self._pending = None  # nothing came of it, and so many are no longer wanted
         if self._pending:
             # Another turn will tell how many are wanted beside these.
             return self._repeat(self._pending) if self._pending.is_due else []
         try:
             version = self._template.version()
         except ProviderError as error:
-            self._refuse(error)
+            self._pauses.refuse(error)
         return self._launch(count, spot, version)
 
     def _launch(self, count: int, spot: int, version: int) -> list[str]:
@@ -124,20 +122,28 @@ class Launching:
                     answer = self._order(attempt, wanted, version)
                 except OutcomeUnknown:
                     return launched
+                except Conflict as error:
+                    log.warning("another scaler acts, so nothing is launched", reason=str(error))
+                    return launched
+                except ProviderError as error:
+                    if not launched:
+                        raise
+                    log.warning("no more workers could be launched", reason=str(error))
+                    return launched
                 launched += answer.ids
                 refusals += answer.refusals
                 if answer.refusals or not (answer.ids and attempt.again):
                     break
-            if any(each.kind is not Kind.NO_CAPACITY for each in refusals):
+            if is_in_vain(refusals):
                 break
-        self._conclude(count - len(launched), bool(launched), refusals)
+        self._pauses.conclude(count - len(launched), len(launched), refusals)
         return launched
 
     def _order(self, attempt: Attempt, count: int, version: int) -> Answer:
         token = uuid4().hex
         request = attempt.request(count, token, version)
         order = Order(attempt.call, request, token, count, self._now())
-        self._notes.write(order)
+        self._notes.begin(order)
         try:
             answer = make(self._ec2, order, attempt.where)
         except OutcomeUnknown as error:
@@ -149,7 +155,7 @@ class Launching:
             self._pending = Pending(order, 0, self._clock)
             raise
         except ProviderError:
-            self._notes.write(replace(order, ids=()))
+            self._notes.end(replace(order, ids=()))
             raise
         self._take_in(order, answer)
         return answer
@@ -167,35 +173,14 @@ class Launching:
         self._pending = None
         self._take_in(pending.order, answer)
         missing = pending.order.count - len(answer.ids)
-        self._conclude(missing, bool(answer.ids), answer.refusals)
+        self._pauses.conclude(missing, len(answer.ids), answer.refusals)
         return answer.ids
 
     def _take_in(self, order: Order, answer: Answer) -> None:
         now = self._now()
         self._ledger.expect(answer.on_demand, now, within_s=EXPECTED_S)
         self._ledger.expect(answer.spot, now, spot=True, within_s=EXPECTED_S)
-        self._notes.write(replace(order, ids=tuple(answer.ids)))
-
-    def _conclude(self, missing: int, some: bool, refusals: list[Refusal]) -> None:
-        """Let EC2 be for a while if it did not launch everything, and say why."""
-        if some:
-            self._backoff.reset()
-        if missing <= 0:
-            return
-        lasting = [each for each in refusals if each.kind is Kind.LASTING]
-        if lasting and not some:
-            self._refuse(ProviderError(f"launching workers: {_reasons(lasting)}"))
-        worst = [each for each in refusals if each.kind is not Kind.NO_CAPACITY] or refusals
-        log.warning(
-            "not all workers could be launched",
-            missing=missing,
-            reason=_reasons(worst) or "EC2 gives no reason",
-            next_try_s=self._backoff.begin(),
-        )
-
-    def _refuse(self, error: ProviderError) -> NoReturn:
-        self._refused = (self._clock() + FIRST_S, error)
-        raise error
+        self._notes.end(replace(order, ids=tuple(answer.ids)))
 
     def _adopt(self, others: Iterable[Order]) -> bool:
         """Take in what another scaler launched, or may have; return whether there is any."""
@@ -207,8 +192,3 @@ class Launching:
             else:
                 self._ledger.expect(order.ids, order.at, within_s=ADOPTED_S)
         return found
-
-
-def _reasons(refusals: list[Refusal]) -> str:
-    """Return the sentences of refusals, each once."""
-    return "; ".join(list(dict.fromkeys(str(each) for each in refusals))[:MOST_REASONS])

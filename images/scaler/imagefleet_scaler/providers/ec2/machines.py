@@ -39,6 +39,7 @@ class Machine:
         version: of the launch template; 0 if unknown.
         ebs: whether its disk outlives a stop.
         changed_at: when it was last told to stop or start, where EC2 says.
+        image: the AMI that it was launched from; empty if unknown.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Machine:
     spot: bool
     ebs: bool
     changed_at: float | None
+    image: str = ""
 
 
 def describe(ec2: EC2Client, fleet: str) -> list[Machine]:
@@ -60,10 +62,11 @@ def describe(ec2: EC2Client, fleet: str) -> list[Machine]:
         ],
         PaginationConfig={"PageSize": PAGE},
     )
-    return [_machine(each) for page in pages for each in _instances(page)]
+    return [_machine(each) for page in pages for each in instances(page)]
 
 
-def _instances(page: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def instances(page: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the instances on a page of an answer."""
     for reservation in page.get("Reservations", ()):
         yield from reservation.get("Instances", ())
 
@@ -80,6 +83,7 @@ def _machine(described: Mapping[str, Any]) -> Machine:
         spot=described.get("InstanceLifecycle") == "spot",
         ebs=described.get("RootDeviceType") == "ebs",
         changed_at=_changed_at(described.get("StateTransitionReason", "")),
+        image=described.get("ImageId", ""),
     )
 
 

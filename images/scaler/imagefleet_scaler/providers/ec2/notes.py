@@ -10,7 +10,7 @@ from imagefleet_core.errors import ImagefleetError
 from imagefleet_scaler.providers.ec2 import orders
 from imagefleet_scaler.providers.ec2.ledger import EXPECTED_S
 from imagefleet_scaler.providers.ec2.orders import Order
-from imagefleet_scaler.providers.journal import Journal
+from imagefleet_scaler.providers.journal import Conflict, Journal
 
 # A launch takes a call for each market, or for each type and subnet that has some to give.
 MOST_NOTED = 20
@@ -46,12 +46,30 @@ class Notes:
         """Likewise, but nothing is read a second time."""
         return [] if self._read else self.of_others()
 
-    def write(self, order: Order) -> None:
-        """Note an order, or its outcome; work goes on where that fails."""
+    def begin(self, order: Order) -> None:
+        """Note an order before it is made; it goes on where the journal can't be written.
+
+        Raises:
+            Conflict: another scaler noted orders that this one does not know of, so it must not
+                be made.
+        """
+        self._write(order)
+
+    def end(self, order: Order) -> None:
+        """Note what became of an order, where that is possible."""
+        try:
+            self._write(order)
+        except Conflict as error:
+            # Who wrote has read of the order, unless S3 was away, and finds out for itself.
+            log.info("the outcome of a launch is not noted", reason=str(error))
+
+    def _write(self, order: Order) -> None:
         others = [each for each in self._recent(self._noted) if each.token != order.token]
         self._noted = [*others, order]
         try:
             self._journal.write(orders.encode(self._noted))
+        except Conflict:
+            raise
         except ImagefleetError as error:
             if not self._fails:
                 log.warning("a launch could not be noted for the next scaler", reason=str(error))

@@ -11,10 +11,12 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from imagefleet_scaler.providers.base import Instance, ProviderError
-from imagefleet_scaler.providers.ec2 import console, machines
+from imagefleet_scaler.providers.ec2 import endings, machines
+from imagefleet_scaler.providers.ec2.clearing import Clearing
 from imagefleet_scaler.providers.ec2.launching import Launching
 from imagefleet_scaler.providers.ec2.ledger import Ledger
 from imagefleet_scaler.providers.ec2.machines import Machine
+from imagefleet_scaler.providers.ec2.parts import Parts
 from imagefleet_scaler.providers.ec2.refusals import sentence
 from imagefleet_scaler.providers.ec2.spec import Ec2Spec
 from imagefleet_scaler.providers.ec2.template import ASK_EVERY_S, Template
@@ -75,12 +77,11 @@ class Ec2Provider:
             now=now,
             clock=clock,
         )
-        self._warm = WarmPool(ec2, spec.warm_pool)
+        self._warm = WarmPool(ec2, spec.warm_pool, clock)
+        self._clearing = Clearing(ec2, clock)
         self._machines: Sequence[Machine] | None = None
         self._fresh_until = float("-inf")
         self._distrusted: set[str] = set()
-        self._cleared: dict[str, float] = {}
-        self._trouble = ""
 
     def list(self) -> Sequence[Instance]:
         """Return the instances that are there, and those that were or may have been launched."""
@@ -89,20 +90,30 @@ class Ec2Provider:
         self._fresh_until = float("-inf")
         # With nobody there, nobody is outdated.
         there = self._ledger.running() != (0, 0)
-        version = self._template.known_version() if there else None
-        return [*self._ledger.instances(version), *self._launching.expected()]
+        parts = self._parts() if there else Parts(None)
+        return [*self._ledger.instances(parts), *self._launching.expected()]
 
     def launch(self, count: int) -> Sequence[str]:
         """Start stopped instances, and launch as many new ones as are missing.
 
-        Fewer, where EC2 has no more to give; it then is left alone for a while.
+        Fewer, where EC2 has no more to give; it then is left alone for a while, but for stopped
+        ones.
         """
-        if count <= 0 or self._launching.pauses or self._launching.recall():
+        if count <= 0:
             return []
-        started = self._start_warm(count)
+        resting = self._resting()
+        if (not resting and self._launching.pauses) or self._launching.recall():
+            return []
+        started = self._start_warm(resting, count)
         missing = count - len(started)
-        launched = self._launching.launch(missing, self._spot(missing)) if missing else []
-        return [*started, *launched]
+        try:
+            if not missing or self._launching.pauses:
+                return started
+            return [*started, *self._launching.launch(missing, self._spot(missing))]
+        except ProviderError:
+            if not started:
+                raise
+            return started  # if others are missing still, the next turn meets the same
 
     def retire(self, ids: Collection[str]) -> None:
         """Shut instances down, on which their workers drain; some may be kept, stopped."""
@@ -119,23 +130,30 @@ class Ec2Provider:
         self._ledger.forget(unknown)
 
     def last_words(self, ids: Collection[str]) -> Mapping[str, str]:
-        """Return the ends of consoles; whoever is asked about is not kept in the warm pool."""
-        ours = [each for each in ids if each in self._ledger]
+        """Return EC2's reasons and the ends of consoles.
+
+        Whoever is asked about is not kept in the warm pool.
+        """
+        ours = [each for each in ids if self._ledger.was(each)]
         self._distrusted |= set(ours)
-        return console.read(self._ec2, ours)
+        return endings.read(self._ec2, ours, [each for each in ours if not self._ledger.runs(each)])
 
     def sweep(self) -> None:
         """Find out what became of launches; terminate what does not go, and warm ones too many."""
         seen = self._look()
         self._launching.settle()
-        self._distrusted &= {each.id for each in seen}
+        there = {each.id for each in seen}
+        self._distrusted = {
+            each for each in self._distrusted if each in there or self._ledger.was(each)
+        }
         if overdue := self._ledger.overdue(self._overdue_s):
             log.warning("workers did not go and are terminated", workers=overdue)
-            self._clear(overdue)
+            self._clearing.clear(overdue)
             self._ledger.ask(overdue)
-        if any(each.state == machines.STOPPED for each in seen):
-            version = self._template.known_version(ASK_SELDOM_S)
-            self._clear(self._warm.surplus(seen, version, self._now()))
+        if stopped := [each for each in seen if each.state == machines.STOPPED]:
+            surplus = self._warm.surplus(seen, self._parts(ASK_SELDOM_S), self._now())
+            useless = [each.id for each in stopped if each.id in self._distrusted]
+            self._clearing.clear(list(dict.fromkeys([*surplus, *useless])))
         self._fresh_until = self._clock() + FRESH_S
 
     def _look(self) -> Sequence[Machine]:
@@ -155,14 +173,23 @@ class Ec2Provider:
         share = floor((running + count) * self._spec.spot_percent / 100 + 0.5)
         return min(count, max(0, share - spot))
 
-    def _start_warm(self, count: int) -> Sequence[str]:
-        if not self._spec.warm_pool:
+    def _parts(self, every_s: float = ASK_EVERY_S) -> Parts:
+        """Return what a new instance would be made of; asks if that was longer ago."""
+        return Parts(self._template.known_version(every_s), self._spec.image_id)
+
+    def _resting(self) -> Sequence[Machine]:
+        """Return the stopped instances that may be started now."""
+        if not self._spec.warm_pool or self._warm.pauses:
             return []
         seen = self._look() if self._machines is None else self._machines
-        resting = [each for each in seen if each.id not in self._ledger]
-        if not any(each.state == machines.STOPPED for each in resting):
+        stopped = [each for each in seen if each.state == machines.STOPPED]
+        trusted = [each for each in stopped if each.id not in self._distrusted]
+        return [each for each in trusted if each.id not in self._ledger]
+
+    def _start_warm(self, resting: Sequence[Machine], count: int) -> Sequence[str]:
+        if not resting:
             return []
-        started = self._warm.start(resting, count, self._template.known_version(ASK_EVERY_S))
+        started = self._warm.start(resting, count, self._parts())
         self._ledger.expect(started, self._now(), within_s=STARTED_S)
         return started
 
@@ -171,19 +198,4 @@ class Ec2Provider:
             return []
         found = [self._ledger.machine(each) for each in ids if each not in self._distrusted]
         candidates = [each for each in found if each]
-        return self._warm.stop(self._machines or [], candidates, self._template.known_version())
-
-    def _clear(self, ids: Collection[str]) -> None:
-        """Terminate what is in nobody's way, each once a while; trouble with it is only told."""
-        now = self._clock()
-        self._cleared = {each: at for each, at in self._cleared.items() if now - at < SHUTDOWN_S}
-        due = [each for each in ids if each not in self._cleared]
-        if not due:
-            return
-        self._cleared |= dict.fromkeys(due, now)
-        try:
-            terminate(self._ec2, due)
-        except ProviderError as error:
-            if str(error) != self._trouble:
-                log.warning("what is no longer needed could not be ended", reason=str(error))
-            self._trouble = str(error)
+        return self._warm.stop(self._machines or [], candidates, self._parts())

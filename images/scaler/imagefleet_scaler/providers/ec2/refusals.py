@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from imagefleet_core.aws import error_code, explain
 
@@ -33,10 +34,12 @@ _LIMIT = {
     "ResourceLimitExceeded",
     "VcpuLimitExceeded",
     "VolumeLimitExceeded",
-    *_THROTTLED,
 }
 _FORBIDDEN = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_KNOWN = _NO_CAPACITY | _THROTTLED | _LIMIT | _FORBIDDEN
 _GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+# What fleets say of a type that isn't offered in a zone; `RunInstances` says Unsupported.
+_NOT_OFFERED = re.compile(r"not supported in your requested Availability Zone", re.IGNORECASE)
 # A call that is repeated under its token, but was made before: it isn't made again.
 _MADE_BEFORE = {"IdempotentInstanceTerminated", "IdempotentParameterMismatch"}
 
@@ -70,7 +73,9 @@ class Kind(Enum):
     """What a refusal calls for."""
 
     NO_CAPACITY = "another type, zone or market"
-    LIMIT = "patience"
+    # AWS counts most of them for each family of types and each market.
+    LIMIT = "likewise, and patience"
+    THROTTLED = "patience alone"
     LASTING = "a person"
 
 
@@ -93,9 +98,16 @@ class Refusal:
     @property
     def kind(self) -> Kind:
         """What it calls for."""
-        if self.code in _NO_CAPACITY:
+        if self.code in _NO_CAPACITY or self._is_not_offered:
             return Kind.NO_CAPACITY
+        if self.code in _THROTTLED:
+            return Kind.THROTTLED
         return Kind.LIMIT if self.code in _LIMIT else Kind.LASTING
+
+    @property
+    def _is_not_offered(self) -> bool:
+        wrong = self.code == "InvalidFleetConfiguration"
+        return wrong and bool(_NOT_OFFERED.search(self.said))
 
     def __str__(self) -> str:
         """Say in a sentence what was wrong, and what would be right."""
@@ -125,12 +137,11 @@ def refusal(error: ClientError, where: str = "") -> Refusal:
 
 def sentence(error: BotoCoreError | ClientError) -> str:
     """Say what went wrong and what would be right."""
-    known = _FORBIDDEN | _LIMIT | _NO_CAPACITY
     if isinstance(error, ClientError):
         code = error_code(error)
         if code == "AuthFailure":
             return "AWS does not know these credentials: check the access key and its secret"
-        if code in known or any(code.startswith(each) for each in _HELP):
+        if code in _KNOWN or any(code.startswith(each) for each in _HELP):
             return str(refusal(error))
     return explain(error)
 
@@ -138,14 +149,21 @@ def sentence(error: BotoCoreError | ClientError) -> str:
 def is_unknown(error: BotoCoreError | ClientError) -> bool:
     """Whether a call may have been carried out although it failed.
 
+    One that reached nobody may have been by its first try: boto3 tells of the last alone. And an
+    answer may break off in the middle of TLS.
+
     A throttled one was not. Had an earlier try of the same call been, which then is retried and
     throttled, its instances are described well before the next launch.
     """
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        known = _LIMIT | _NO_CAPACITY | _FORBIDDEN
-        return status >= 500 and error_code(error) not in known
-    return isinstance(error, HTTPClientError)
+        return status >= 500 and error_code(error) not in _KNOWN
+    return isinstance(error, (HTTPClientError, NoConnectionError))
+
+
+def is_throttled(error: Exception) -> bool:
+    """Whether AWS takes no more such calls for now."""
+    return error_code(error) in _THROTTLED
 
 
 def is_at_the_door(error: Exception) -> bool:

@@ -37,7 +37,12 @@ class Template:
     def version(self) -> int:
         """Return it; raises `ProviderError` if it was never known and can't be asked for."""
         if self._is_old(ASK_EVERY_S) or self._version is None:
-            self._ask()
+            try:
+                self._ask()
+            except ProviderError as error:
+                if self._version is None:
+                    raise
+                self._tell(error)
         if self._version is None:
             raise ProviderError(f"no launch template is called {self._name}")
         return self._version
@@ -48,10 +53,13 @@ class Template:
             try:
                 self._ask()
             except ProviderError as error:
-                if str(error) != self._said:
-                    log.warning("nobody knows which workers are outdated", reason=str(error))
-                self._said = str(error)
+                self._tell(error)
         return self._version
+
+    def _tell(self, error: ProviderError) -> None:
+        if str(error) != self._said:
+            log.warning("nobody knows which workers are outdated", reason=str(error))
+        self._said = str(error)
 
     def _is_old(self, every_s: float) -> bool:
         return self._clock() - self._asked_at >= every_s
