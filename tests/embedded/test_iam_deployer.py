@@ -110,9 +110,10 @@ def deployer(account: GuardedAccount, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def leave_what_works() -> None:
-    """Leave a worker, a replies queue and an image, as a system does that works."""
-    tags = [{"Key": machines.WORKER_TAG, "Value": PREFIX}]
-    made(boto3.client("ec2"), [{"ResourceType": "instance", "Tags": tags}])
+    """Leave a host, a worker, a replies queue and an image, as a system does that works."""
+    for mark in (machines.HOST_TAG, machines.WORKER_TAG):
+        tags = [{"Key": mark, "Value": PREFIX}]
+        made(boto3.client("ec2"), [{"ResourceType": "instance", "Tags": tags}])
     boto3.client("sqs").create_queue(QueueName=f"{PREFIX}-replies-1")
     bucket = f"{PREFIX}-input-{ACCOUNT}-{REGION}"
     boto3.client("s3").put_object(Bucket=bucket, Key="a/0001-a.jpg", Body=b"...")

@@ -93,7 +93,8 @@ class Settings:
     prefix: str = setting(
         "imagefleet",
         "stands before the name of every bucket and queue",
-        pattern=r"[a-z0-9][a-z0-9-]{1,23}[a-z0-9]",
+        # As in infra/data.yaml, which says why.
+        pattern=r"(?!aws|sg-|ssm|sthree-|xn--)[a-z][a-z0-9-]{1,23}[a-z0-9]",
     )
     input_bucket_name: str = setting("", "the input bucket, <prefix>-input unless given")
     results_bucket_name: str = setting("", "the results bucket, <prefix>-results unless given")

@@ -64,6 +64,12 @@ def _read(about: Any) -> Baked:
     )
 
 
+def new_name(prefix: str, version: str, instance: str) -> str:
+    """Return a name for an image; EC2 takes 128 characters, and a version may have as many."""
+    # The instance's id, so that no other bake's image of the same second has this name.
+    return f"{prefix}-worker-{version[:50]}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{instance}"
+
+
 def make(
     ec2: EC2Client,
     instance: str,
@@ -80,8 +86,7 @@ def make(
     Raises:
         ImagefleetError: it failed or takes too long; nothing is left of it.
     """
-    # The instance's id, so that no other bake's image of the same second has this name.
-    name = f"{prefix}-worker-{version}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{instance}"
+    name = new_name(prefix, version, instance)
     tags = [
         {"Key": key, "Value": value}
         for key, value in (

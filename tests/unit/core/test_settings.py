@@ -52,7 +52,8 @@ def test_all_mistakes_are_reported_together_each_naming_its_variable() -> None:
         )
 
     assert caught.value.problems == (
-        "IMAGEFLEET_PREFIX is 'No Spaces': expected text like [a-z0-9][a-z0-9-]{1,23}[a-z0-9]",
+        "IMAGEFLEET_PREFIX is 'No Spaces': expected text like "
+        "(?!aws|sg-|ssm|sthree-|xn--)[a-z][a-z0-9-]{1,23}[a-z0-9]",
         "IMAGEFLEET_WORKERS is 'many': expected a whole number at least 1 and at most 100",
         "IMAGEFLEET_TARGET_S is 'nan': expected a number at least 0.1",
         "IMAGEFLEET_COLOUR is 'green': expected one of red, blue",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -434,6 +435,13 @@ def test_an_image_whose_making_was_answered_only_to_a_second_try_is_found_by_its
     assert left == 0, said
     assert said.rstrip().endswith(f"WorkerAmi={image.id}")
     assert image.state == "available"
+
+
+def test_the_longest_prefix_and_version_make_a_name_that_ec2_takes() -> None:
+    name = images.new_name("p" * 25, "1" * 128, "i-0123456789abcdef0")
+
+    # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html
+    assert re.fullmatch(r"[a-zA-Z0-9()\[\]./@'_ -]{3,128}", name)
 
 
 def test_an_image_that_fails_is_removed(bakery: Bakery) -> None:
