@@ -216,3 +216,29 @@ def test_a_plain_machine_installs_what_it_lacks(
             f"dpkg-query --show --showformat '${{Package}} ' {' '.join(packages)}"
         )
         assert set(there.split()) == set(packages)
+
+
+def test_the_web_hosts_user_data_boot_a_machine(
+    engine: docker.DockerClient, images: Mapping[str, str]
+) -> None:
+    # given the web host's own, of which nothing is installed, and nothing started but the boot
+    text = machine.user_data({"apt-get": "true", "--now, ": ""}, template="WebHostTemplate")
+    with machine.launched(engine, images["plain"], text) as launched:
+        launched.wait_for_boot()
+
+        # then cloud-init is content with them
+        status = launched.runs("cloud-init status --long")
+        assert "status: done" in status
+        assert "errors: []" in status
+        assert "Valid schema user-data" in launched.runs("cloud-init schema --system 2>&1")
+        # and so are systemd and the shell with what they have written
+        units = launched.runs("cd /etc/systemd/system && echo imagefleet*").split()
+        assert len(units) == 7
+        assert launched.runs(f"systemd-analyze verify {' '.join(units)} 2>&1") == ""
+        scripts = "/usr/local/sbin/imagefleet-*"
+        assert launched.runs(f"for each in {scripts}; do sh -n $each 2>&1; done") == ""
+        enabled = launched.runs("systemctl list-unit-files --state=enabled imagefleet*")
+        assert {line.split()[0] for line in enabled.splitlines() if "imagefleet" in line} == {
+            "imagefleet.service",
+            *(each for each in units if each.endswith(".timer")),
+        }

@@ -11,11 +11,13 @@ from uuid import uuid4
 
 import pytest
 import requests
+from docker.models.containers import Container
 from docker.models.images import Image
 
 import laptop
 import production
 import proxied
+from imagefleet_web.counting import shared_figures
 from laptop import TAG
 from production import WebHost
 from proxied import run_in
@@ -40,6 +42,15 @@ SECURITY = (
     "X-Frame-Options",
 )
 SOON_S = 60
+# More than either tier keeps in memory.
+HALF_BYTES = 600_000
+# Sends the web tier a part of a request, and waits until it is given up.
+SEND = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", 8080), timeout=30) as connection:
+    connection.sendall(sys.argv[1].encode() + bytes(int(sys.argv[2])))
+    connection.recv(1)
+"""
 # Prints the status of a call: the URL and the key are its arguments.
 ASK = """
 import sys, urllib.request as u
@@ -187,6 +198,32 @@ def test_no_upload_is_lost_or_doubled_while_web_containers_restart(host: WebHost
         assert {job["name"]: job["label"] for job in jobs} == expected
 
 
+def test_an_upload_on_its_way_lies_on_disk_and_under_no_name(host: WebHost) -> None:
+    (proxy, *_), (web, *_) = host.service("proxy"), host.service("web")
+    head = (
+        "POST /api/v1/upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+        f"Authorization: Bearer {host.key}\r\nContent-Length: {2 * HALF_BYTES}\r\n\r\n"
+    )
+
+    # when half of one is at the proxy, and half of another at the web tier itself
+    with host.connect() as client:
+        client.sendall(head.encode() + bytes(HALF_BYTES))
+        web.exec_run(["python", "-c", SEND, head, str(HALF_BYTES)], detach=True)
+
+        # then each is a file without a name, and nowhere in memory
+        for container in (proxy, web):
+            wait_for(lambda each=container: spooled(each), SOON_S)  # type: ignore[misc]
+            assert [file for file in spooled(container) if not file.endswith(" (deleted)")] == []
+            assert "tmpfs" not in run_in(container, "grep", " /var/tmp ", "/proc/mounts")
+
+
+def spooled(container: Container) -> list[str]:
+    """Return what a container's processes have open of its spool, but for a server's figures."""
+    opened = run_in(container, "sh", "-c", "readlink /proc/[0-9]*/fd/* || true").splitlines()
+    files = [Path(each) for each in opened if each.startswith("/var/tmp/")]
+    return [str(file) for file in files if not file.parts[3].startswith(shared_figures.NAME)]
+
+
 @pytest.mark.parametrize("tier", TIERS)
 def test_a_container_can_do_little(host: WebHost, tier: str) -> None:
     for container in host.every_container(tier):
@@ -205,7 +242,8 @@ def test_a_container_can_do_little(host: WebHost, tier: str) -> None:
             "Config": {"max-size": "20m", "max-file": "5"},
         }
         assert config["StopTimeout"] >= 20
-        assert all(not mount["RW"] for mount in container.attrs["Mounts"])
+        written = [each["Destination"] for each in container.attrs["Mounts"] if each["RW"]]
+        assert written == ([] if tier == "scaler" else ["/var/tmp"])
         assert "docker.sock" not in json.dumps(container.attrs["Mounts"])
 
 

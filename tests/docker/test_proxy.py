@@ -483,7 +483,7 @@ def last_heard(proxied: Proxied) -> list[str]:
 
 def spooled(proxied: Proxied) -> int:
     """Return how many bytes the proxy has set aside; the files have no name any more."""
-    told = proxy_system.run_in(proxied.proxy, "df", "-k", "/tmp")
+    told = proxy_system.run_in(proxied.proxy, "df", "-k", "/var/tmp")
     return int(told.splitlines()[-1].split()[2]) * 1024
 
 

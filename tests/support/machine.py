@@ -91,9 +91,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def user_data(changes: Mapping[str, str] | None = None) -> str:
-    """Return a worker's user data, with some words changed."""
-    text = cloudformation.user_data("WorkerTemplate")
+def user_data(changes: Mapping[str, str] | None = None, *, template: str = "WorkerTemplate") -> str:
+    """Return the user data of a launch template, with some words changed."""
+    text = cloudformation.user_data(template)
     for before, after in (changes or {}).items():
         assert before in text, before
         text = text.replace(before, after)
@@ -124,6 +124,11 @@ class Machine:
         worker = self.worker()
         assert worker
         return worker
+
+    def wait_for_boot(self) -> None:
+        """Return once cloud-init is done, well or not."""
+        self._wait_for(lambda: "Cloud-init v." in self.console(), BOOTED_S)
+        self.runs("cloud-init status --wait")
 
     def wait_for_end(self) -> int:
         """Return the machine's exit status once it has powered off."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import requests
@@ -59,6 +62,13 @@ class WebHost(Laptop):
             allow_redirects=False,
             **options,
         )
+
+    def connect(self) -> ssl.SSLSocket:
+        """Open a connection over TLS."""
+        context = ssl.create_default_context(cafile=self.authority)
+        address = urlsplit(self.url)
+        connection = socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_S)
+        return context.wrap_socket(connection, server_hostname="localhost")
 
     def compose(self, *arguments: str) -> None:
         """Run `docker compose` on it."""

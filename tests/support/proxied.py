@@ -185,7 +185,7 @@ def running(
             },
             network=name,
             read_only=True,
-            tmpfs={"/tmp": f"size={spool}"},
+            tmpfs={"/tmp": "size=16m", "/var/tmp": f"size={spool}"},
             cap_drop=["ALL"],
             security_opt=["no-new-privileges:true"],
             init=True,

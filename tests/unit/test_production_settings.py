@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagefleet_scaler.settings import ScalerSettings
+from imagefleet_web.serving import threads
 from imagefleet_web.settings import WebSettings
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,15 @@ def test_a_line_that_is_commented_out_shows_the_default(name: str) -> None:
 
 def test_no_secret_is_asked_for() -> None:
     assert not [name for name in SHOWN if name.endswith(("_KEY", "_SECRET", "_TOKEN", "_PASSWORD"))]
+
+
+def test_no_key_alone_takes_all_there_is() -> None:
+    # given the defaults of the other settings, and as many requests that wait as may
+    settings = WebSettings()
+    for_others = threads.for_askers(settings) - settings.max_waiting
+
+    assert 0 < int(SHOWN["IMAGEFLEET_MAX_UPLOADS_AT_ONCE"][0]) < for_others
+    assert int(SHOWN["IMAGEFLEET_MAX_IMAGES_PER_MINUTE"][0]) > 0
 
 
 def _plain(value: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagefleet_scripts.bake_ami.machine import BAKE_S
 from imagefleet_scripts.deploy.cli import Wrong
-from imagefleet_scripts.deploy.template import MAX_USER_DATA_BYTES, user_data
+from imagefleet_scripts.deploy.template import MAX_USER_DATA_BYTES, TEXT_INDENT, user_data
 
 _NAME = re.compile(r"\$\{(!?)([^}]+)\}")
 
@@ -54,4 +54,4 @@ def filled(text: str, names: Mapping[str, str]) -> str:
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines]
+    return [TEXT_INDENT + line for line in lines]

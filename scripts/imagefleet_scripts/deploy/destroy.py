@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from imagefleet_core.aws import error_code
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.sqs import SqsQueues
-from imagefleet_scripts.bake_ami import images
+from imagefleet_scripts.bake_ami import images, waiting
 from imagefleet_scripts.bake_ami.machine import BAKE_TAG
 from imagefleet_scripts.deploy import machines
 from imagefleet_scripts.deploy.account import Account
@@ -50,6 +50,8 @@ def destroy(account: Account, options: argparse.Namespace) -> None:
     if not options.yes:
         _ask(account, [] if options.keep_data else buckets)
 
+    # A deployment that was broken off goes on in CloudFormation, and launches what is ended here.
+    fleet.settled()
     say("the web host")
     if group := fleet.resource("WebHosts"):
         _empty_group(account, group)
@@ -130,15 +132,34 @@ def _first_versions(s3: S3Client, bucket: str) -> list[ObjectIdentifierTypeDef]:
 
 
 def _look_again(account: Account) -> None:
-    """Say what is still there of that which costs most; there should be nothing."""
+    """Say that all is gone, once that is so of what costs most.
+
+    Raises:
+        ImagefleetError: machine images or snapshots are left.
+    """
+    _until_images_are_gone(account)
     found = account.ec2.describe_volumes(
         Filters=[{"Name": "tag:imagefleet:system", "Values": [account.prefix]}]
     )
-    if left := [each["VolumeId"] for each in found["Volumes"]]:
-        say(f"volumes are left, which go within minutes or by hand: {', '.join(left)}")
-    if left := images.left(account.ec2, account.prefix):
-        say(f"machine images or snapshots are left, destroy again: {', '.join(left)}")
-    say(f"{account.prefix} is gone")
+    volumes = [each["VolumeId"] for each in found["Volumes"]]
+    but = f", but for volumes, which go within minutes or by hand: {', '.join(volumes)}"
+    say(f"{account.prefix} is gone{but if volumes else ''}")
+
+
+def _until_images_are_gone(account: Account) -> None:
+    """Return once none is listed, as EC2 may name what is gone for a moment."""
+    seen: list[str] = []
+
+    def gone() -> bool | None:
+        seen[:] = images.left(account.ec2, account.prefix)
+        return None if seen else True
+
+    try:
+        waiting.until(gone, waiting.LAG_S, "")
+    except ImagefleetError:
+        raise ImagefleetError(
+            f"machine images or snapshots are left, and cost: {', '.join(seen)}; destroy again"
+        ) from None
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -28,8 +28,12 @@ _LINES = re.compile(r"^( *)@([\w./-]+)$", re.MULTILINE)
 # Comments are for who reads the file, and user data has 16 KB. `#cloud-config` and `#!` are none.
 _COMMENT = re.compile(r"^\s*#( .*)?\n|^\s*\n", re.MULTILINE)
 
-# Lists may begin where their key does, so a step less of each line means the same.
-_STEP = re.compile(r"^  ", re.MULTILINE)
+# Lists may begin where their key does, so a step less of each line means the same; and texts need
+# one column more than their key, not two.
+_STEP, _TEXTS = re.compile(r"^  ", re.MULTILINE), re.compile(r"^ {4}", re.MULTILINE)
+TEXT_INDENT = " " * 3
+# Of quoted YAML half of what indents a line.
+_INDENT = re.compile(r"^( +)\1", re.MULTILINE)
 
 
 def data() -> str:
@@ -59,7 +63,7 @@ def user_data(path: str) -> str:
     """Return a file of user data, with the files that it quotes; raises `ImagefleetError`."""
     text = _COMMENT.sub("", (ROOT / path).read_text(encoding="utf-8"))
     text = _LINES.sub(lambda found: _quoted(found[2], found[1]), text)
-    text = _STEP.sub("", text)
+    text = _TEXTS.sub(TEXT_INDENT, _STEP.sub("", text))
     if len(text.encode()) > MAX_USER_DATA_BYTES - MAX_SETTINGS_BYTES - NAMES_BYTES:
         raise ImagefleetError(f"{path}: more user data than EC2 takes, {MAX_USER_DATA_BYTES:,}")
     return text
@@ -67,5 +71,7 @@ def user_data(path: str) -> str:
 
 def _quoted(path: str, indent: str) -> str:
     text = _COMMENT.sub("", (ROOT / path).read_text(encoding="utf-8"))
+    if path.endswith(".yaml"):
+        text = _INDENT.sub(r"\1", text)
     lines = text.replace("${", "${!").rstrip("\n").splitlines()
     return "\n".join(indent + line for line in lines)

@@ -232,14 +232,20 @@ class Client:
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         return kept | {"IMAGEFLEET_URL": self.url, "HOME": str(self.home)}
 
-    def start(self, *arguments: object, **environ: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: object, cwd: Path | None = None, **environ: str
+    ) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(CLIENT), *map(str, arguments)]
         pipe = subprocess.PIPE
         environment = self.environ | environ
-        return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
+        return subprocess.Popen(
+            command, env=environment, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe
+        )
 
-    def __call__(self, *arguments: object, stdin: bytes = b"", **environ: str) -> Ran:
-        process = self.start(*arguments, **environ)
+    def __call__(
+        self, *arguments: object, stdin: bytes = b"", cwd: Path | None = None, **environ: str
+    ) -> Ran:
+        process = self.start(*arguments, cwd=cwd, **environ)
         out, err = process.communicate(stdin, timeout=DEADLINE_S)
         ran = Ran(process.returncode, out.decode(), err.decode())
         assert "Traceback" not in ran.err, ran.err
@@ -519,6 +525,28 @@ def test_outputs_of_other_work_stand_in_every_format(
     run(image, "--output", tmp_path / "out.json")
     (told,) = json.loads((tmp_path / "out.json").read_text())
     assert (told["image"], told["output"]) == (str(image), output)
+
+
+@pytest.mark.parametrize("beginning", ["=", "+", "-", "@", "＝", "＋", "－", "＠"])
+def test_no_cell_of_the_table_is_a_formula(
+    run: Client, service: Imagefleet, tmp_path: Path, beginning: str
+) -> None:
+    hostile = f'{beginning}HYPERLINK("http:x").jpg'
+    (tmp_path / hostile).write_bytes(b"a picture")
+    (tmp_path / "b.jpg").write_bytes(b"broken")
+    error = {"code": f"{beginning}1", "message": f"{beginning}2+1"}
+    service.answers = {
+        b"a picture": {"status": "done", "label": f"{beginning}cat", "score": -0.5},
+        b"broken": {"status": "failed", "error": error},
+    }
+
+    # a list on stdin, as the command line would take "-…" for an option
+    done, failed = run("-", stdin=f"{hostile}\nb.jpg\n".encode(), cwd=tmp_path).rows
+
+    assert (done["image"], done["label"]) == (f"'{hostile}", f"'{beginning}cat")
+    assert (failed["error"], failed["message"]) == (f"'{beginning}1", f"'{beginning}2+1")
+    # and a number stays one
+    assert done["score"] == "-0.5"
 
 
 def test_escape_sequences_and_markup_do_not_get_through(

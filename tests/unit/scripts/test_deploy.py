@@ -20,6 +20,8 @@ from clock import Clock
 from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.stack import StackError
 from imagefleet_scripts.bake_ami import __main__ as bake_ami
+from imagefleet_scripts.bake_ami import images, waiting
+from imagefleet_scripts.bake_ami.machine import BAKE_TAG
 from imagefleet_scripts.deploy import __main__ as deploy
 from imagefleet_scripts.deploy import (
     destroy,
@@ -330,6 +332,80 @@ def test_whoever_destroys_without_a_stack_hears_which_buckets_were_looked_for(
     )
 
 
+def test_destroying_waits_for_a_deployment_that_goes_on_before_it_ends_anything(
+    account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a deployment whose command was broken off, and with which CloudFormation goes on
+    launch(1, machines.HOST_TAG)
+    launch(1)
+    fake = FakeCloudFormation("UPDATE_IN_PROGRESS")
+    meanwhile, describe = [], fake.describe_stacks
+
+    def describe_stacks(**asked: Any) -> Any:
+        if fake.status == "UPDATE_IN_PROGRESS":
+            meanwhile.append(states())
+            if len(meanwhile) == 3:
+                fake.status = "UPDATE_COMPLETE"
+        return describe(**asked)
+
+    fake.describe_stacks = describe_stacks  # type: ignore[method-assign]
+
+    def stack(api: Any, name: str, *, say: Callable[[str], None]) -> Stack:
+        return stack_of(fake) if name == "imagefleet-fleet" else Stack(api, name, say=say)
+
+    monkeypatch.setattr(destroy, "Stack", stack)
+    monkeypatch.setattr(machines, "POLL_S", 0)
+
+    assert destroy.main(["--yes"]) == 0
+
+    # then nothing is ended before that is over, and all is in the end
+    assert meanwhile == [["running", "running"]] * 3
+    assert states() == ["terminated", "terminated"]
+    assert fake.done == ["delete"]
+
+
+def states() -> list[str]:
+    found = boto3.client("ec2").describe_instances()["Reservations"]
+    return [each["State"]["Name"] for group in found for each in group["Instances"]]
+
+
+def test_nobody_is_told_that_all_is_gone_while_a_snapshot_is_left_that_costs(
+    account: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # given a snapshot of a baked image that EC2 counts as in use for longer than is waited
+    ec2 = boto3.client("ec2")
+    volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=8)["VolumeId"]
+    snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+    ec2.create_tags(Resources=[snapshot], Tags=[{"Key": BAKE_TAG, "Value": "imagefleet"}])
+    monkeypatch.setattr(images, "RELEASED_WITHIN_S", 0)
+    monkeypatch.setattr(waiting, "LAG_S", 0)
+    with monkeypatch.context() as in_use:
+        refuse(in_use, "DeleteSnapshot", "InvalidSnapshot.InUse")
+
+        left = destroy.main(["--yes"])
+
+    # then it is named, and given again it goes
+    said = capsys.readouterr()
+    assert left == 1
+    assert f"machine images or snapshots are left, and cost: {snapshot}" in said.err
+    assert "is gone" not in said.out
+    assert destroy.main(["--yes"]) == 0
+    assert "imagefleet is gone\n" in capsys.readouterr().out
+
+
+def test_volumes_that_are_left_are_named_where_all_else_is_gone(
+    account: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ec2 = boto3.client("ec2")
+    volume = ec2.create_volume(AvailabilityZone="eu-central-1a", Size=8)["VolumeId"]
+    ec2.create_tags(Resources=[volume], Tags=[{"Key": "imagefleet:system", "Value": "imagefleet"}])
+
+    assert destroy.main(["--yes"]) == 0
+
+    told = f"imagefleet is gone, but for volumes, which go within minutes or by hand: {volume}\n"
+    assert capsys.readouterr().out.endswith(told)
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=NAMES)
 def test_help_tells_the_exit_statuses(
     command: Callable[..., int], capsys: pytest.CaptureFixture[str]
@@ -526,6 +602,9 @@ class FakeCloudFormation:
         ]
         stack = {"StackName": "data", "StackId": "id", "StackStatus": self.status}
         return {"Stacks": [{**stack, "Parameters": had}]}
+
+    def describe_stack_resources(self, **_: Any) -> Any:
+        return {"StackResources": []}
 
     def create_change_set(self, **asked: Any) -> Any:
         self.sent = asked

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import yaml
 
 import cloudformation
 from cloud_machine import AWS_WITH_SECRETS, Machine, unit, web_host_at
@@ -204,7 +205,6 @@ def test_keys_and_certificates_go_to_their_folders_and_the_proxy_hears_of_a_new_
 @pytest.fixture
 def host_at_work(web_host: Machine) -> Machine:
     """A web host whose service has answered before."""
-    web_host.write("/var/lib/imagefleet/acme/.keep", "")
     assert looked(web_host, "well") == []
     return web_host
 
@@ -233,10 +233,58 @@ def test_a_host_that_answers_now_and_then_stays(host_at_work: Machine) -> None:
     assert looked(host_at_work, *[*["dead"] * 4, "well"] * 3) == []
 
 
-def test_a_host_that_never_came_up_is_left_to_the_deployment(web_host: Machine) -> None:
-    web_host.write("/var/lib/imagefleet/acme/.keep", "")
+def test_a_host_that_never_came_up_is_left_to_the_deployment_and_then_replaced(
+    web_host: Machine,
+) -> None:
+    # given the group keeps what it is told until a deployment has given up by itself
+    update = cloudformation.variant(ImageTag="1")["WebHosts"]["UpdatePolicy"]
+    assert update["AutoScalingRollingUpdate"]["PauseTime"] == "PT10M"
+    assert looked(web_host, *["dead"] * 29) == []
 
-    assert looked(web_host, *["dead"] * 20) == []
+    # when it never answered for half an hour, as one that its group launched at night
+    (call,) = looked(web_host, "dead")
+
+    assert call.endswith("--instance-id i-0123456789abcdef0")
+    assert not web_host.called("poweroff")
+
+
+def test_a_host_that_could_not_even_install_what_asks_for_another_is_replaced_for_being_off(
+    web_host: Machine,
+) -> None:
+    without(web_host, "usr/local/sbin/imagefleet-health", "aws")
+    assert looked(web_host, *["dead"] * 29) == []
+    assert not web_host.called("poweroff")
+
+    assert looked(web_host, "dead") == []
+
+    assert web_host.called("systemctl poweroff")
+
+
+def test_a_mirror_that_is_down_at_a_first_boot_is_asked_until_it_is_there(
+    web_host: Machine,
+) -> None:
+    # given a machine without Docker, and mirrors that have nothing twice
+    first = yaml.safe_load(cloudformation.user_data("WebHostTemplate"))["runcmd"]
+    (install,) = [each for each in first if "apt-get" in each[-1]]
+    web_host.write("install", install[2])
+    without(web_host, "install", "docker-credential-ecr-login")
+    count = f'"$(grep -c "apt-get install" {web_host.calls})"'
+    web_host.program("apt-get", f"case $1 in install) [ {count} -ge 3 ] || exit 100 ;; esac")
+
+    assert web_host.run("sh", "-c", web_host.read("install")) == 0
+
+    tries = [line for line in web_host.called() if "install" in line or "sleep" in line]
+    assert [line.split()[0] for line in tries] == ["apt-get", "sleep"] * 2 + ["apt-get"]
+    # and who looks whether it comes up does not wait for that
+    looks = [systemctl for systemctl in first if "imagefleet-health.timer" in systemctl]
+    assert first.index(looks[0]) < first.index(install)
+
+
+def without(host: Machine, script: str, program: str) -> None:
+    """Have a script find that a program is not there, whatever this machine has."""
+    text = host.read(script)
+    assert f"command -v {program} " in text
+    host.write(script, text.replace(f"command -v {program} ", "command -v no-such-program "))
 
 
 def test_a_host_looks_after_itself_every_minute_and_says_so_on_its_console(
