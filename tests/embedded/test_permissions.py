@@ -122,10 +122,11 @@ def on_store(store: S3Store) -> dict[str, Callable[[], object]]:
     """Return a use of each method of a store, in which it makes all the calls that it ever does."""
     failure = Result(
         job=JOB, name="a", top=(), error=Failure("c", "m"), model="m", worker="w",
-        submitted_at=NOW, started_at=NOW, finished_at=NOW,
+        submitted_at=NOW, started_at=NOW, finished_at=NOW, key="inbox/a.jpg",
     )  # fmt: skip
     key = f"{JOB.batch}/0001-a.jpg"
-    store.put_image(key, b"...", "image/jpeg")
+    for each in (key, "inbox/a.jpg"):
+        store.put_image(each, b"...", "image/jpeg")
     return {
         "put_image": lambda: store.put_image(key, b"...", "image/jpeg"),
         "get_image": lambda: store.get_image(key, 100),
@@ -134,6 +135,7 @@ def on_store(store: S3Store) -> dict[str, Callable[[], object]]:
         "read_image": lambda: store.read_image(key, 0, 2),
         "put_result": lambda: (store.put_result(failure), store.put_result(failure)),
         "get_result": lambda: store.get_result(JOB),
+        "dropped_key": lambda: store.dropped_key(JOB),
         "image_names": lambda: store.image_names(JOB.batch),
         "inbox_numbers": lambda: store.inbox_numbers(JOB.batch),
         "list_results": lambda: store.list_results(JOB.batch),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 import requests
 
 from imagefleet_core import keys
+from imagefleet_core.errors import ObjectMissing
 from imagefleet_core.jobs import JobId
 from imagefleet_web.keys import make
 from place import Place
+from receiver import Receiver
 from system import PHOTOGRAPHS, SAMPLES, labels, wait_for
 from web_process import WebProcess
 
@@ -132,6 +135,50 @@ def test_a_batch_of_forms_is_its_owners(place: Place, tmp_path: Path) -> None:
         for url in (told["url"], upload["url"], f"{upload['url']}/image"):
             assert web.get(url.lstrip("/"), headers=bob).status_code == 404
             assert web.get(url.lstrip("/"), headers=alice).ok
+
+
+def test_an_image_that_came_without_a_form_is_shown_and_deleted_with_its_batch(
+    place: Place,
+) -> None:
+    photograph = (SAMPLES / "chelsea.jpg").read_bytes()
+    for key in ("inbox/trip/my cat & co.jpg", "inbox/other.jpg"):
+        place.store.put_image(key, photograph, "image/jpeg")
+    with place.web() as web, place.worker():
+        wait_for(lambda: len(get(web, "api/v1/batches")["batches"]) == 2, TIMEOUT_S)
+        told = [get(web, each["url"]) for each in get(web, "api/v1/batches")["batches"]]
+        ours = next(each for each in told if each["jobs"][0]["name"] == "my cat & co.jpg")
+        image = f"{ours['jobs'][0]['url']}/image".lstrip("/")
+
+        assert web.get(image).content == photograph
+        assert web.request("DELETE", ours["url"].lstrip("/")).status_code == 204
+
+        assert web.get(image).status_code == 404
+    with pytest.raises(ObjectMissing):
+        place.store.get_image("inbox/trip/my cat & co.jpg", 1_000_000)
+    assert place.store.get_image("inbox/other.jpg", 1_000_000) == photograph
+
+
+def test_forms_are_asked_for_again_and_called_back(place: Place, tmp_path: Path) -> None:
+    secrets = tmp_path / "callbacks.txt"
+    secrets.write_text(f"*:whsec_{base64.b64encode(bytes(32)).decode()}\n")
+    settings = {
+        "IMAGEFLEET_CALLBACK_SECRETS_FILE": str(secrets),
+        "IMAGEFLEET_CALLBACK_NETWORKS": "127.0.0.0/8",
+        "IMAGEFLEET_CLAIM_S": "2",
+    }
+    with Receiver() as receiver, place.web(**settings) as web:
+        options = {
+            "headers": {"Idempotency-Key": "a key"},
+            "params": {"callback_url": receiver.url()},
+        }
+        first, again = (ask(web, ["cat.jpg"], **options) for _ in range(2))
+        assert again["batch"] == first["batch"]
+
+        assert send(again["uploads"][0], b"an image").status_code == 204
+        place.play(1)
+
+        wait_for(lambda: receiver.received, TIMEOUT_S)
+        assert receiver.received[0].headers["webhook-id"] == first["batch"]
 
 
 def test_an_upload_that_is_announced_twice_is_one_job(place: Place) -> None:

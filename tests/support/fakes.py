@@ -18,12 +18,14 @@ from typing import IO
 from imagefleet_core import keys
 from imagefleet_core.errors import (
     BatchDeleted,
+    DecodeError,
     ObjectMissing,
     ObjectTooLarge,
     QueueMissing,
     Unavailable,
 )
-from imagefleet_core.jobs import JobId, Result, Status
+from imagefleet_core.inbox import ANNOUNCED_WITHIN_S
+from imagefleet_core.jobs import JobId, Result, Status, made_at_s
 from imagefleet_core.queues import BATCH, Counts, Message
 from imagefleet_core.store import BatchPage, Form, ImagePiece, Note, ResultList
 
@@ -62,6 +64,7 @@ class MemoryStore:
         self.page = 1000
         self._clock = clock
         self._versions = itertools.count(1)
+        self._put_at: dict[str, float] = {}
         self._written: dict[str, tuple[str, float]] = {}
         self.images: dict[str, bytes] = {}
         self.results: dict[str, bytes] = {}
@@ -70,6 +73,7 @@ class MemoryStore:
     def put_image(self, key: str, body: bytes | IO[bytes], content_type: str) -> None:
         self.outage.check("put_image")
         self.images[key] = body if isinstance(body, bytes) else body.read()
+        self._put_at[key] = self._clock()
 
     def get_image(
         self, key: str, max_bytes: int, admit: Callable[[int], None] | None = None
@@ -100,6 +104,18 @@ class MemoryStore:
         self.outage.check("image_key")
         prefixes = keys.input_key_prefix(job), keys.inbox_key_prefix(job)
         return next((key for key in self.images if key.startswith(prefixes)), None)
+
+    def dropped_key(self, job: JobId) -> str | None:
+        self.outage.check("dropped_key")
+        try:
+            result = self.get_result(job)
+        except DecodeError:
+            return None
+        key = keys.dropped_key(result.key) if result and result.key else None
+        if key is None or key not in self.images:
+            return None
+        replaced = self._put_at.get(key, 0.0) > made_at_s(job.batch) + ANNOUNCED_WITHIN_S
+        return None if replaced else key
 
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
         self.outage.check("read_image")
@@ -159,6 +175,8 @@ class MemoryStore:
             [_under(self.images, batch), _under(self.images, inbox), _under(self.results, batch)]
         ):
             return False
+        if dropped := self.dropped_key(JobId(batch, 1)):
+            del self.images[dropped]
         self.results[keys.deletion_key(batch)] = b""
         for objects in (self.images, self.results):
             for key in (*_under(objects, batch), *_under(objects, inbox)):

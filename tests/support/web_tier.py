@@ -15,6 +15,7 @@ import described
 import fakes
 from imagefleet_core import replies
 from imagefleet_core.jobs import Failure, Prediction, Request, Result
+from imagefleet_core.keys import dropped_key
 from imagefleet_web import services
 from imagefleet_web.app import create_app
 from imagefleet_web.settings import WebSettings
@@ -162,4 +163,5 @@ def result_of(request: Request) -> Result:
         submitted_at=request.submitted_at,
         started_at=now,
         finished_at=now,
+        key=dropped_key(request.key),
     )

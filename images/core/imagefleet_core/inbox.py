@@ -20,6 +20,8 @@ from imagefleet_core.fields import Fields
 from imagefleet_core.jobs import JobId, Request
 from imagefleet_core.keys import INBOX, clean_name, parse_inbox_key
 
+# S3 announces an upload this soon after it: what was put there later is another upload.
+ANNOUNCED_WITHIN_S = 5.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from uuid6 import uuid7
 
@@ -34,6 +35,14 @@ def ids_made_at(milliseconds: int) -> str:
     """
     digits = f"{milliseconds:012x}"
     return f"{digits[:8]}-{digits[8:]}-"
+
+
+def made_at_s(batch: str) -> float:
+    """Return when a batch's id was made, in seconds since 1970.
+
+    For an image that came to the inbox without a form that is when S3 had it.
+    """
+    return (UUID(batch).int >> 80) / 1000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -132,6 +141,8 @@ class Result:
         worker: the worker (or other process) that wrote the result.
         output: the JSON object that an image function of the user's own answered with.
         reused_from: the job whose answer this is, where nothing worked on the image itself.
+        key: the image's key, where it came to the inbox without a form; all others' keys begin with
+            their job's id. See `keys.dropped_key` before it is used.
     """
 
     job: JobId
@@ -145,6 +156,7 @@ class Result:
     finished_at: datetime
     output: Mapping[str, Any] | None = field(default=None, hash=False)
     reused_from: JobId | None = None
+    key: str | None = None
 
     @property
     def status(self) -> Status:
@@ -180,6 +192,7 @@ class Result:
                 "started_at": fields.format_time(self.started_at),
                 "finished_at": fields.format_time(self.finished_at),
                 **({"reused_from": str(self.reused_from)} if self.reused_from else {}),
+                **({"key": self.key} if self.key else {}),
             }
         )
 
@@ -211,4 +224,5 @@ class Result:
             finished_at=found.time("finished_at"),
             output=output,
             reused_from=JobId.parse(reused_from) if reused_from else None,
+            key=found.optional_text("key"),
         )

@@ -19,6 +19,8 @@ USAGE = "usage/"
 # Which jobs had the answers to which images.
 ANSWERS = "answers/"
 MAX_NAME_BYTES = 200
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+MAX_KEY_BYTES = 1024
 
 # What most names are like: nothing of them needs cleaning, and to see that takes a tenth of it.
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,100}\.[A-Za-z0-9]{1,10}")
@@ -34,6 +36,8 @@ _INBOX_KEY = re.compile(
     r"/((?!0000)\d{4})-([^/]+)",
     re.ASCII,
 )
+# Segments that mean folders in a path, and what XML can't hold.
+_AMBIGUOUS = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|[\x00-\x1f\x7f]")
 _RESULT_KEY = re.compile(r"[^/]+/(\d{4,9})\.json", re.ASCII)
 
 
@@ -96,6 +100,18 @@ def inbox_key(job: JobId, name: str) -> str:
 def inbox_key_prefix(job: JobId) -> str:
     """Return what such an image's key begins with, whatever the file's name."""
     return f"{inbox_prefix(job.batch)}{job.number:04}-"
+
+
+def dropped_key(key: str) -> str | None:
+    """Return `key` if it is of an image that came to the inbox without a form, else None.
+
+    What a result names is held against this before it is read or deleted, as a result may be
+    forged: no key outside the inbox passes, none that is another job's, and none that some way to
+    S3 might read as another one.
+    """
+    if not key.startswith(INBOX) or parse_inbox_key(key) or len(key.encode()) > MAX_KEY_BYTES:
+        return None
+    return None if _AMBIGUOUS.search(key) else key
 
 
 def form_name(name: str) -> str:

@@ -15,8 +15,15 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from imagefleet_core import keys
 from imagefleet_core.aws import error_code, explained
 from imagefleet_core.connections import Reply
-from imagefleet_core.errors import BatchDeleted, ObjectMissing, ObjectTooLarge, Unavailable
-from imagefleet_core.jobs import JobId, Result, Status
+from imagefleet_core.errors import (
+    BatchDeleted,
+    DecodeError,
+    ObjectMissing,
+    ObjectTooLarge,
+    Unavailable,
+)
+from imagefleet_core.inbox import ANNOUNCED_WITHIN_S
+from imagefleet_core.jobs import JobId, Result, Status, made_at_s
 from imagefleet_core.objects import Objects
 from imagefleet_core.store import BatchPage, Form, ImagePiece, Note, ResultList
 
@@ -97,6 +104,23 @@ class S3Store:
                 page = self._s3.list_objects_v2(Bucket=self._input, Prefix=prefix, MaxKeys=1)
                 for found in page.get("Contents", ()):
                     return found["Key"]
+        return None
+
+    def dropped_key(self, job: JobId) -> str | None:
+        """Return where a job's image lies that came to the inbox without a form, or None."""
+        try:
+            result = self.get_result(job)
+        except DecodeError:
+            return None
+        key = keys.dropped_key(result.key) if result and result.key else None
+        if key is None:
+            return None
+        latest = made_at_s(job.batch) + ANNOUNCED_WITHIN_S
+        with explained(f"looking for the image of {job}"):
+            page = self._s3.list_objects_v2(Bucket=self._input, Prefix=key, MaxKeys=1)
+        for found in page.get("Contents", ()):
+            if found["Key"] == key and found["LastModified"].timestamp() <= latest:
+                return key
         return None
 
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
@@ -181,6 +205,9 @@ class S3Store:
         with explained(f"deleting batch {batch}"):
             # First, so that nothing is told of what is left if the rest fails.
             self._objects.put(self._results, mark, b"", "text/plain")
+            # Before the result that tells where it is, and alone, as its key may hold anything.
+            if dropped := self.dropped_key(JobId(batch, 1)):
+                self._s3.delete_object(Bucket=self._input, Key=dropped)
         for bucket, where in places:
             found = [key for key in self._list(bucket, where) if key != mark]
             for i in range(0, len(found), _DELETED_AT_ONCE):

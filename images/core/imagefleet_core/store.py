@@ -107,6 +107,13 @@ class Store(Protocol):
     def image_key(self, job: JobId) -> str | None:
         """Return where a job's image lies, or None; a client may have put it into the inbox."""
 
+    def dropped_key(self, job: JobId) -> str | None:
+        """Return where a job's image lies that came to the inbox without a form, or None.
+
+        Its result tells the key, so there is none before that. Nor is there if something else was
+        put there since, which is another job's image.
+        """
+
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:
         """Return up to `at_most` bytes of an image from byte `start`; raises `ObjectMissing`."""
 
@@ -139,7 +146,8 @@ class Store(Protocol):
     def delete_batch(self, batch: str) -> bool:
         """Forget the images and results of a batch for good; return whether it was ever there.
 
-        A mark remains, so that what comes of its requests and of its images in work is not told.
+        An image that came to the inbox without a form goes with its result, see `dropped_key`. A
+        mark remains, so that what comes of its requests and of its images in work is not told.
         Doing it again removes what came since.
         """
 

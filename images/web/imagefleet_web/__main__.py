@@ -17,7 +17,8 @@ from imagefleet_core.s3 import S3Store
 from imagefleet_core.settings import SettingsError
 from imagefleet_core.sqs import SqsQueues
 from imagefleet_web.app import create_app
-from imagefleet_web.serving.server import IDLE_CONNECTIONS, SPARE_THREADS, Server, listen
+from imagefleet_web.serving import threads
+from imagefleet_web.serving.server import IDLE_CONNECTIONS, Server, listen
 from imagefleet_web.settings import WebSettings
 
 log = structlog.get_logger()
@@ -53,7 +54,7 @@ def main() -> int:
         return give_up(f"cannot listen at {config.host}:{config.port}: {reason}")
     except ImagefleetError as error:
         return give_up(str(error))
-    allow_open_files(2 * (config.max_waiting + SPARE_THREADS) + IDLE_CONNECTIONS)
+    allow_open_files(2 * threads.in_all(config) + IDLE_CONNECTIONS)
     Server(config, listener, lambda: connect(config)).run()
     return 0
 

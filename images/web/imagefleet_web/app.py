@@ -24,7 +24,7 @@ from imagefleet_web.blueprints import (
 )
 from imagefleet_web.counting import request_metrics
 from imagefleet_web.rights import access, cross_site
-from imagefleet_web.serving import access_log, headers
+from imagefleet_web.serving import access_log, askers, headers
 from imagefleet_web.settings import WebSettings
 
 
@@ -38,7 +38,7 @@ def create_app(settings: WebSettings, store: Store, queues: Queues) -> Flask:
     app.url_map.merge_slashes = False  # or a redirect would repeat whatever host a client names
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's own provider
     services.attach(app, services.build(settings, store, queues))
-    for module in (access_log, request_metrics, headers, problems, access, cross_site):
+    for module in (access_log, request_metrics, headers, problems, access, cross_site, askers):
         module.install(app)
     for module in (
         page,

@@ -29,9 +29,10 @@ class StoredImage:
     """An image as it was uploaded.
 
     Attributes:
-        name: its file name, in ASCII letters, digits, dots, dashes and underscores.
+        name: its file name, without what is special in ASCII.
         content_type: its media type as its first bytes tell, None if it is no picture.
         size: in bytes.
+        lasting: whether its bytes stay the same; in the inbox they can be replaced.
         version: tells it from any other image.
         pieces: its bytes; raises `ImagefleetError` if they can't be had to the end.
     """
@@ -39,6 +40,7 @@ class StoredImage:
     name: str
     content_type: str | None
     size: int
+    lasting: bool
     version: str
     pieces: Iterator[bytes]
 
@@ -52,22 +54,26 @@ class Images:
 
     def open(self, job: JobId) -> StoredImage:
         """Return a job's image; raises `Problem` where there is none."""
-        key = self._pool.submit(self._store.image_key, job).result()
-        named = keys.parse_input_key(key) if key else None
-        if key is None or named is None:
+        key = self._pool.submit(self._key, job).result()
+        if key is None:
             raise no_image(job)
+        named = keys.parse_input_key(key)
         try:
             first = self._read(key, 0)
         except ObjectMissing as error:
             raise no_image(job) from error
         kind = recognise(first.data)
         return StoredImage(
-            name=named[1],
+            name=named[1] if named else keys.form_name(key),
             content_type=kind and formats.content_type(kind),
             size=first.size,
+            lasting=not key.startswith(keys.INBOX),
             version=first.version.strip('"'),
             pieces=self._pieces(key, first),
         )
+
+    def _key(self, job: JobId) -> str | None:
+        return self._store.image_key(job) or self._store.dropped_key(job)
 
     def _pieces(self, key: str, first: ImagePiece) -> Iterator[bytes]:
         yield first.data
@@ -85,5 +91,6 @@ def no_image(job: JobId) -> Problem:
     """Return the problem that there is no image of a job."""
     return Problem(
         problems.NO_IMAGE,
-        f"There is no image of the job {job}: it never was, was forgotten, or came by the inbox.",
+        f"There is no image of the job {job}: it never was, was forgotten, or was replaced in the "
+        "bucket's inbox.",
     )

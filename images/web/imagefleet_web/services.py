@@ -28,6 +28,8 @@ from imagefleet_web.rights.shares import Shares
 from imagefleet_web.scaling.announcing import Announcer
 from imagefleet_web.scaling.backlog import Backlog
 from imagefleet_web.scaling.fleet import Fleet
+from imagefleet_web.scaling.portions import Portions
+from imagefleet_web.serving import threads
 from imagefleet_web.settings import WebSettings
 from imagefleet_web.telling.attention import Attention
 from imagefleet_web.telling.hub import Hub
@@ -37,6 +39,7 @@ from imagefleet_web.telling.replies import Replies
 from imagefleet_web.telling.results import Results
 from imagefleet_web.telling.seats import Seats
 from imagefleet_web.telling.siblings import Siblings
+from imagefleet_web.telling.sums import Sums
 from imagefleet_web.uploads.claims import Claims
 from imagefleet_web.uploads.intake import Intake
 from imagefleet_web.uploads.limits import Limits
@@ -56,15 +59,18 @@ class Services:
     shares: Shares
     quotas: Quotas
     backlog: Backlog
+    portions: Portions
     limits: Limits
     intake: Intake
     presigning: Presigning
     images: Images
     results: Results
+    sums: Sums
     history: History
     hub: Hub
     fleet: Fleet
     seats: Seats
+    askers: Seats
     readiness: Readiness
     attention: Attention
     replies: Replies
@@ -171,6 +177,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
         ),
         quotas=quotas,
         backlog=backlog,
+        portions=Portions(settings.max_backlog),
         limits=limits,
         intake=Intake(
             limits,
@@ -187,16 +194,20 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
         presigning=Presigning(
             store,
             pool,
+            claims,
+            undoing,
             max_bytes=settings.max_file_bytes,
             life_s=settings.form_life_s,
             public_url=settings.public_s3_url,
         ),
         images=Images(store, pool),
         results=results,
+        sums=Sums(results, store, pool),
         history=History(store, pool),
         hub=hub,
         fleet=fleet,
         seats=Seats(settings.max_waiting, told=metrics.waiting.set),
+        askers=Seats(threads.for_askers(settings)),
         readiness=Readiness(store, requests),
         attention=attention,
         replies=replies,

@@ -73,7 +73,10 @@ class WebSettings(Settings):
         at_most=10,
     )
     max_backlog: int = setting(
-        100_000, "images waiting for a worker beyond which uploads are refused", at_least=1
+        100_000,
+        "images waiting for a worker beyond which uploads are refused; one client alone may fill "
+        "half of it",
+        at_least=1,
     )
     reuse_results: bool = setting(
         True,

@@ -12,7 +12,7 @@ import structlog
 
 from imagefleet_core.errors import DecodeError, ObjectMissing, ObjectTooLarge
 from imagefleet_core.jobs import Failure, Request, Result, Status
-from imagefleet_core.keys import parse_inbox_key
+from imagefleet_core.keys import dropped_key, parse_inbox_key
 from imagefleet_core.store import Store
 from imagefleet_worker.budget import Budget
 from imagefleet_worker.children.child import ChildLost
@@ -196,5 +196,6 @@ class Pipeline:
             submitted_at=image.request.submitted_at,
             started_at=started_at,
             finished_at=datetime.now(UTC),
+            key=dropped_key(image.request.key),
         )
         self._finishing.storing.put([Finished(image.delivery, image.request, result)])

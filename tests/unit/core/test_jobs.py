@@ -55,7 +55,7 @@ def results(draw: st.DrawFn) -> Result:
     return Result(
         job=draw(jobs), name=draw(texts), model=draw(texts), worker=draw(texts),
         submitted_at=draw(moments), started_at=draw(moments), finished_at=draw(moments),
-        reused_from=draw(st.none() | jobs), **outcome,
+        reused_from=draw(st.none() | jobs), key=draw(st.none() | texts.filter(bool)), **outcome,
     )  # fmt: skip
 
 
@@ -123,6 +123,7 @@ def test_anything_else_is_a_decode_error_that_keeps_the_data(data: str) -> None:
         ("output", {}, "either predictions, an output or an error"),
         ("output", [1], "field 'output' must be an object"),
         ("error", {"code": "broken", "message": "it is"}, "either predictions, an output or an"),
+        ("key", 7, "field 'key' must be a string"),
         ("reused_from", "cat", "not a job id: 'cat'"),
         ("submitted_at", "yesterday", "field 'submitted_at' must be an ISO 8601 time"),
         ("submitted_at", "2026-01-31T12:00:00", "field 'submitted_at' must carry a time zone"),
@@ -142,6 +143,15 @@ def test_a_result_says_whose_answer_it_is_only_where_it_is_not_its_own() -> None
 
     assert "reused_from" not in json.loads(own.encode())
     assert json.loads(replace(own, reused_from=JOB).encode())["reused_from"] == str(JOB)
+
+
+def test_a_result_tells_a_key_only_where_its_job_does_not() -> None:
+    own = Result(JOB, "cat.jpg", (Prediction("tabby", 0.9),), None, "net@1", "w1", NOW, NOW, NOW)
+
+    # what was written before there was a key, and what is read by who knows of none
+    assert "key" not in json.loads(own.encode())
+    assert Result.decode(own.encode()).key is None
+    assert json.loads(replace(own, key="inbox/cat.jpg").encode())["key"] == "inbox/cat.jpg"
 
 
 @pytest.mark.parametrize(

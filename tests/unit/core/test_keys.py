@@ -78,3 +78,32 @@ def test_other_keys_name_no_job(key: str) -> None:
     assert keys.parse_input_key(key) is None
     assert keys.parse_inbox_key(key) is None
     assert keys.parse_result_key(key) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["inbox/cat.jpg", "inbox/trip/0001-cat.jpg", "inbox/Käse 1+2.jpg", "inbox/a..b/.c", "inbox/"],
+)
+def test_what_came_to_the_inbox_without_a_form_may_be_named_in_any_way(key: str) -> None:
+    assert keys.dropped_key(key) == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "inbox",
+        "inboxes/cat.jpg",
+        "/inbox/cat.jpg",
+        f"{JOB.batch}/0001-cat.jpg",
+        f"inbox/{JOB.batch}/0001-cat.jpg",
+        "inbox/../cat.jpg",
+        "inbox/a/./b.jpg",
+        "inbox/a/..",
+        "inbox/a\nb.jpg",
+        "inbox/a\0.jpg",
+        f"inbox/{'ä' * 510}",
+    ],
+)
+def test_nothing_else_came_to_the_inbox_without_a_form(key: str) -> None:
+    assert keys.dropped_key(key) is None

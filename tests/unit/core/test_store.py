@@ -1,6 +1,7 @@
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -16,7 +17,8 @@ from imagefleet_core.errors import (
     ObjectTooLarge,
     Unavailable,
 )
-from imagefleet_core.jobs import Failure, JobId, Prediction, Result, new_batch_id
+from imagefleet_core.inbox import ANNOUNCED_WITHIN_S
+from imagefleet_core.jobs import Failure, JobId, Prediction, Result, ids_made_at, new_batch_id
 from imagefleet_core.s3 import S3Store
 from imagefleet_core.store import ResultList, Store
 from s3_server import Handler, S3Server
@@ -163,6 +165,56 @@ def test_an_image_of_the_inbox_is_found_by_its_job(store: Store) -> None:
     assert store.image_names(batch) == {}
 
 
+def dropped(store: Store, key: str) -> JobId:
+    """Put an image into the inbox, and store a result that tells so."""
+    job = JobId(new_batch_id(), 1)
+    store.put_image(key, b"1", "image/jpeg")
+    store.put_result(replace(done(job), key=key))
+    return job
+
+
+@pytest.mark.parametrize("name", ["cat.jpg", "trip/Käse 1 & 2.jpg", "a//b+c%20.jpg"])
+def test_an_image_that_came_without_a_form_is_found_by_its_result(store: Store, name: str) -> None:
+    job = dropped(store, f"inbox/{name}")
+    dropped(store, f"inbox/{name}.jpg")
+
+    assert store.dropped_key(job) == f"inbox/{name}"
+    assert store.image_key(job) is None
+    assert store.dropped_key(JobId(job.batch, 2)) is None
+    assert store.dropped_key(JobId(new_batch_id(), 1)) is None
+
+
+def test_an_image_that_is_gone_or_was_replaced_is_not_found_by_its_result(store: Store) -> None:
+    gone = JobId(new_batch_id(), 1)
+    store.put_result(replace(done(gone), key="inbox/gone"))
+    store.put_image("inbox/gone.jpg", b"another's", "image/jpeg")
+    # given one that was uploaded some seconds before what is there now
+    earlier = datetime.now(UTC).timestamp() - ANNOUNCED_WITHIN_S - 2
+    replaced = JobId(ids_made_at(int(earlier * 1000)) + new_batch_id()[14:], 1)
+    dropped(store, "inbox/cat.jpg")
+    store.put_result(replace(done(replaced), key="inbox/cat.jpg"))
+
+    assert store.dropped_key(gone) is None
+    assert store.dropped_key(replaced) is None
+    store.delete_batch(gone.batch)
+    store.delete_batch(replaced.batch)
+    assert store.get_image("inbox/gone.jpg", 100) == b"another's"
+    assert store.get_image("inbox/cat.jpg", 100) == b"1"
+
+
+def test_a_result_leads_to_images_that_came_without_a_form_alone(store: Store, job: JobId) -> None:
+    other = JobId(new_batch_id(), 1)
+    theirs = [keys.input_key(other, "cat.jpg"), keys.inbox_key(other, "cat.jpg")]
+    for key in theirs:
+        store.put_image(key, b"theirs", "image/jpeg")
+        store.put_result(replace(done(job), key=key))
+
+        assert store.dropped_key(job) is None
+        store.delete_batch(job.batch)
+
+    assert [store.get_image(key, 100) for key in theirs] == [b"theirs"] * 2
+
+
 def test_a_form_is_for_one_key_one_type_and_some_bytes(aws: Aws) -> None:
     store = s3_store(aws)
 
@@ -299,6 +351,19 @@ def test_a_deleted_batch_takes_along_what_its_client_uploaded_itself(store: Stor
     assert store.is_deleted(batch)
     assert store.inbox_numbers(batch) == set()
     assert store.inbox_numbers(other) == {1}
+
+
+@pytest.mark.parametrize("name", ["my cat.jpg", "a//b+c%20.jpg", "Käse&<1>.jpg"])
+def test_a_deleted_batch_takes_along_what_came_without_a_form(store: Store, name: str) -> None:
+    job, other = dropped(store, f"inbox/{name}"), dropped(store, f"inbox/{name}.jpg")
+
+    assert store.delete_batch(job.batch)
+
+    with pytest.raises(ObjectMissing):
+        store.get_image(f"inbox/{name}", 100)
+    assert store.get_result(job) is None
+    assert store.dropped_key(other) == f"inbox/{name}.jpg"
+    assert store.delete_batch(job.batch)
 
 
 def test_a_batch_tells_whether_it_awaits_images(store: Store, job: JobId) -> None:

@@ -16,7 +16,9 @@ from imagefleet_web.keys import make
 from imagefleet_web.rights import shares
 from imagefleet_web.rights.shares import Shares
 from imagefleet_web.scaling.backlog import Backlog
-from web_tier import CHELSEA, DEADLINE_S, Web, World, eventually, form
+from imagefleet_web.scaling.portions import HALF_LIFE_S, Portions
+from imagefleet_web.uploads.admission import BACKLOG_RETRY_S
+from web_tier import CHELSEA, DEADLINE_S, Answer, Web, World, eventually, form
 
 ALICE, ALICE_LINE = make("alice")
 BOB, BOB_LINE = make("bob")
@@ -360,3 +362,134 @@ def test_a_backlog_that_is_not_known_refuses_nothing(world: World) -> None:
     world.requests.outage.begin("counts")
 
     assert web.upload(("1.jpg", CHELSEA)).status_code == 202
+
+
+# Portions
+
+
+@pytest.fixture
+def portions(clock: Clock) -> Portions:
+    """What clients have of a backlog of 1,000 images at the most."""
+    return Portions(1000, clock=clock)
+
+
+def held_back(portions: Portions, waiting: int) -> list[str]:
+    """Return who may queue no more while so many images wait."""
+    return [each for each in ("alice", "bob", "carol") if portions.too_large(each, waiting)]
+
+
+def test_one_client_alone_fills_half_of_the_room(portions: Portions) -> None:
+    portions.add("alice", 2000)
+
+    assert [held_back(portions, waiting) for waiting in (0, 499, 500, 501, 1000)] == [
+        [],
+        [],
+        [],
+        ["alice"],
+        ["alice"],
+    ]
+    assert portions.too_large("alice", 600) == 600
+
+
+def test_the_more_waits_the_less_of_it_may_be_one_clients(portions: Portions) -> None:
+    for client, images in [("alice", 600), ("bob", 300), ("carol", 100)]:
+        portions.add(client, images)
+
+    assert held_back(portions, 620) == []
+    assert held_back(portions, 630) == ["alice"]
+    assert held_back(portions, 760) == ["alice"]
+    assert held_back(portions, 780) == ["alice", "bob"]
+    # so that there is room for others to the end
+    assert held_back(portions, 900) == ["alice", "bob"]
+
+
+def test_who_queued_little_is_not_held_back_whoever_filled_the_room(portions: Portions) -> None:
+    # given a process that took in little of all that waits
+    portions.add("alice", 9)
+
+    assert held_back(portions, 1000) == []
+
+
+def test_what_was_queued_long_ago_counts_less_and_less(portions: Portions, clock: Clock) -> None:
+    portions.add("alice", 800)
+    clock.now += 2 * HALF_LIFE_S
+    portions.add("bob", 300)
+
+    assert held_back(portions, 700) == ["bob"]
+
+    clock.now += 20 * HALF_LIFE_S
+    assert held_back(portions, 1000) == []
+
+
+def test_the_portions_that_are_remembered_are_few(
+    portions: Portions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagefleet_web.scaling.portions.MOST_CLIENTS", 2)
+    for client in ("alice", "bob", "alice", "carol"):
+        portions.add(client, 500)
+
+    assert held_back(portions, 900) == ["alice", "carol"]
+
+
+@pytest.fixture
+def shared(world: World, tmp_path: Path) -> Iterator[Web]:
+    """A web process of Alice's and Bob's, where ten images may wait, as Alice has seen to."""
+    path = tmp_path / "keys.txt"
+    path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n")
+    web = Web(world, api_keys_file=str(path), max_backlog=10)
+    web.services.backlog._pool = Here()
+    files = [(f"{i}.jpg", CHELSEA) for i in range(8)]
+    assert web.upload(*files, headers={"X-Api-Key": ALICE}).status_code == 202
+    web.services.backlog._stale_at = 0  # so that the next one to ask hears of them
+    web.services.backlog.images()
+    yield web
+    web.services.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/upload", "/api/v1/uploads"])
+def test_who_has_filled_the_backlog_is_put_off_and_others_are_not(
+    shared: Web, world: World, path: str
+) -> None:
+    before = len(world.store.images)
+
+    def ask(key: str) -> Answer:
+        headers = {"X-Api-Key": key, "Prefer": "wait=0"}
+        if path == "/api/v1/uploads":
+            return shared.post(path, headers=headers)
+        return shared.upload(("1.jpg", CHELSEA), path=path, headers=headers)
+
+    refused = ask(ALICE)
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == str(BACKLOG_RETRY_S)
+    assert "some 8 of them yours" in refused.text
+    if path != "/":
+        assert refused.json["code"] == "too_many_requests"
+    assert len(world.store.images) == before
+
+    # Bob's is taken in; without a worker there is no answer to wait for
+    assert ask(BOB).status_code == {"/": 504, "/api/v1/uploads": 201}.get(path, 202)
+
+
+def test_what_waits_no_more_is_held_against_nobody(shared: Web, world: World) -> None:
+    world.finish(world.take(8))
+    shared.services.backlog._stale_at = 0
+
+    assert shared.upload(("1.jpg", CHELSEA), headers={"X-Api-Key": ALICE}).status_code == 202
+
+
+def test_forms_and_uploads_sent_again_are_counted_as_what_they_queue(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = Web(world, reuse_results=True)
+    queued: list[int] = []
+    monkeypatch.setattr(web.services.portions, "add", lambda _, images: queued.append(images))
+
+    for _ in range(2):
+        headers = {"Idempotency-Key": "a"}
+        assert web.upload(("1.jpg", CHELSEA), ("x.jpg", b"x"), headers=headers).status_code == 202
+    world.finish(world.take(1))
+    web.listen()
+    assert web.upload(("2.jpg", CHELSEA)).json["jobs"][0]["reused_from"]
+    assert web.post("/api/v1/uploads", json={"files": [{}] * 3}).status_code == 201
+
+    assert queued == [1, 0, 3]

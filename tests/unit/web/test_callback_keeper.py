@@ -222,6 +222,25 @@ def test_the_longer_a_batch_takes_the_more_rarely_it_is_looked_for(
     assert calls["result_numbers"] + calls["list_results"] < DAY_S / keeping.LONGEST_LOOK_S + 10
 
 
+def test_what_no_reply_tells_of_is_looked_for_as_often_for_a_while(
+    one: Process, world: World, clock: Clock, receivers: Receivers
+) -> None:
+    for batch in (told_soon := new_batch_id(), new_batch_id()):
+        key = input_key(JobId(batch, 1), "cat.jpg")
+        world.store.put_image(key, b"x", "image/jpeg")
+        one.keeper.keep(batch, [1], URL, None, unheard_for_s=1800)
+    one.live(1700)
+    world.finish([Request(JobId(told_soon, 1), "", "cat.jpg", None, datetime.now(UTC))])
+
+    one.live(HOLD_S / 2 + 1)
+
+    assert receivers.batches == [told_soon]
+    # and then as rarely as any other
+    one.live(DAY_S)
+    (held,) = one.keeper._holdings.all()
+    assert held.look_s == keeping.LONGEST_LOOK_S
+
+
 def test_what_a_process_left_behind_another_one_sends(
     one: Process, two: Process, world: World, receivers: Receivers
 ) -> None:

@@ -68,6 +68,16 @@ def test_a_receiver_gets_one_request_as_it_was_meant() -> None:
         }
 
 
+@pytest.mark.parametrize("address", ["2606:4700::1111", "2606:4700::a1b2", "2606:4700::a"])
+def test_a_receiver_may_be_an_ipv6_address(address: str) -> None:
+    """Whose last group is a port to nobody, be it hexadecimal or not."""
+    with Receiver() as receiver:
+        assert post(receiver, host=f"[{address}]").status == 204
+
+        (received,) = receiver.received
+        assert received.headers["host"] == f"[{address}]:{receiver.port}"
+
+
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
     with Receiver() as elsewhere:
         target = {"Location": elsewhere.url()}

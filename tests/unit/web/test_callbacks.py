@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ from structlog.testing import capture_logs
 
 from clock import Clock
 from imagefleet_core.errors import ImagefleetError
-from imagefleet_core.jobs import JobId
+from imagefleet_core.inbox import decode_requests
+from imagefleet_core.jobs import JobId, Request
+from imagefleet_core.keys import awaited_key
+from imagefleet_core.store import Form
 from imagefleet_web.callbacks import payload
 from imagefleet_web.callbacks.service import Callbacks
 from imagefleet_web.keys import make
 from imagefleet_web.telling.hub import Hub
 from imagefleet_web.telling.results import Results
+from imagefleet_web.uploads.awaited import GRACE_S, Awaited
 from receiver import Answer, Received, Receiver
 from web_tier import CHELSEA, COFFEE, Web, World, eventually
 
@@ -484,3 +489,137 @@ def test_jobs_stand_in_the_order_of_their_numbers(world: World) -> None:
 
     numbers = [JobId.parse(job["id"]).number for job in told["data"]["jobs"]]
     assert numbers == list(range(1, 41))
+
+
+def forms(web: Web, url: str, count: int = 2, **options: Any) -> Any:
+    """Ask for forms, with a callback."""
+    query = {"callback_url": url}
+    files = [{"name": f"{number}.jpg"} for number in range(1, count + 1)]
+    return web.post("/api/v1/uploads", json={"files": files}, query_string=query, **options)
+
+
+def post(world: World, upload: Any) -> Request:
+    """Upload with a form, and return the request that S3's event for it is."""
+    form = Form(**upload["post"])
+    assert world.store.post(form, CHELSEA)
+    record = {
+        "eventTime": "2026-01-31T12:00:00.000Z",
+        "s3": {"object": {"key": form.fields["key"]}},
+    }
+    (request,) = decode_requests(json.dumps({"Records": [record]}))
+    return request
+
+
+def look(web: Web) -> None:
+    """Let the process look now for what it holds callbacks of."""
+    for held in callbacks(web).keeper._holdings.all():
+        held.due = 0
+    callbacks(web).keeper.step()
+    callbacks(web).keeper.step()
+
+
+def test_images_that_are_uploaded_to_the_bucket_call_back_too(
+    calling: Web, world: World, receiver: Receiver
+) -> None:
+    answer = forms(calling, receiver.url())
+    assert answer.status_code == 201
+    first, second = answer.json["uploads"]
+
+    world.finish([post(world, first)])
+    look(calling)
+    assert receiver.connections == 0
+    world.finish([post(world, second)])
+    look(calling)
+
+    (received,) = heard(receiver)
+    told = Webhook(SECRET).verify(received.body, dict(received.headers))
+    assert told["data"] == calling.get(answer.json["url"]).json
+    assert told["data"]["done"] == 2
+    eventually(lambda: notes(world) == [])
+
+
+def test_images_that_never_come_are_told_once_their_forms_expired(
+    calling: Web, world: World, receiver: Receiver
+) -> None:
+    answer = forms(calling, receiver.url())
+    world.finish([post(world, answer.json["uploads"][0])])
+    key = awaited_key(answer.json["batch"])
+    noted = Awaited.decode(world.store.results[key])
+    past = datetime.now(UTC) - timedelta(seconds=GRACE_S + 1)
+    world.store.results[key] = Awaited(noted.names, past).encode()
+
+    look(calling)
+
+    data = json.loads(heard(receiver)[0].body)["data"]
+    assert (data["done"], data["failed"]) == (1, 1)
+    assert data["jobs"][1]["error"]["code"] == "not_uploaded"
+
+
+def test_images_that_are_uploaded_to_the_bucket_are_looked_for_while_their_forms_are_good(
+    calling: Web, receiver: Receiver
+) -> None:
+    settings = calling.services.settings
+
+    forms(calling, receiver.url())
+
+    (held,) = callbacks(calling).keeper._holdings.all()
+    assert held.often_until - held.written_at == 2 * settings.form_life_s
+    look(calling)
+    (held,) = callbacks(calling).keeper._holdings.all()
+    assert held.look_s == settings.claim_s / 2
+
+
+def test_forms_whose_callback_cannot_be_noted_are_not_given_out(
+    calling: Web, world: World, receiver: Receiver
+) -> None:
+    world.store.outage.begin("write_note", 1)
+
+    failed = forms(calling, receiver.url())
+
+    assert (failed.status_code, failed.json["code"]) == (503, "unavailable")
+    assert world.store.results == {}
+    assert forms(calling, receiver.url()).status_code == 201
+
+
+def test_forms_that_are_asked_for_again_have_one_callback(
+    calling: Web, start: Callable[..., Web], world: World, receiver: Receiver
+) -> None:
+    first = forms(calling, receiver.url(), 1, headers=KEY)
+    again = forms(start(), receiver.url(), 1, headers=KEY)
+    other = forms(calling, PUBLIC, 1, headers=KEY)
+
+    assert again.json["batch"] == first.json["batch"]
+    assert (other.status_code, other.json["code"]) == (422, "idempotency_key_reused")
+    world.finish([post(world, again.json["uploads"][0])])
+    look(calling)
+    assert len(heard(receiver)) == 1
+    eventually(lambda: notes(world) == [])
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/upload", "/api/v1/uploads"])
+def test_no_way_to_upload_ignores_a_callback(
+    web: Web, start: Callable[..., Web], world: World, path: str
+) -> None:
+    def ask(web: Web, url: str) -> Any:
+        images = {"data": CHELSEA, "content_type": "image/jpeg"}
+        options: Any = {"json": {}} if path == "/api/v1/uploads" else images
+        headers = {"Accept": "application/json"}
+        return web.post(path, query_string={"callback_url": url}, headers=headers, **options)
+
+    refused, bad = ask(web, PUBLIC), ask(start(callback_networks=""), "http://10.0.0.1/")
+
+    assert (refused.status_code, bad.status_code) == (400, 400)
+    assert "No callbacks are sent here" in refused.text
+    assert "no callback may go to 10.0.0.1" in bad.text
+    assert world.store.images == world.store.results == {}
+
+
+def test_one_image_calls_back_too(calling: Web, world: World, receiver: Receiver) -> None:
+    query = {"callback_url": receiver.url(), "wait": "0"}
+    answer = calling.upload(("cat.jpg", CHELSEA), path="/", query_string=query)
+    assert answer.status_code == 504
+
+    finish(calling, world)
+
+    (request,) = world.queued()
+    assert heard(receiver)[0].headers["webhook-id"] == request.job.batch

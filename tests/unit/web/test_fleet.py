@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,6 +120,58 @@ def test_many_who_ask_at_once_share_one_look(looks: Looks) -> None:
         thread.join(DEADLINE_S)
 
     assert looks.reads == 1
+
+
+class Silence:
+    """A store that answers nobody until the test says so, half a minute later on its clock."""
+
+    def __init__(self, looks: Looks) -> None:
+        self.over = threading.Event()
+        self.asked = 0
+        self._looks = looks
+        looks.store.read_note = self._read  # type: ignore[method-assign]
+
+    def _read(self, key: str) -> Any:
+        self.asked += 1
+        assert self.over.wait(DEADLINE_S)
+        self._looks.now += 31
+        raise Unavailable("no answer for half a minute")
+
+
+def waiters(looks: Looks) -> int:
+    return len(looks.fleet._answered._waiters)  # type: ignore[attr-defined]
+
+
+def test_many_who_ask_a_silent_store_at_once_share_what_comes_of_it(looks: Looks) -> None:
+    silence = Silence(looks)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(looks.fleet.look) for _ in range(8)]
+        eventually(lambda: waiters(looks) == 8)
+
+        silence.over.set()
+
+        for each in asked:
+            with pytest.raises(Unavailable, match="half a minute"):
+                each.result(DEADLINE_S)
+    assert silence.asked == 1
+
+
+def test_what_is_known_is_told_while_the_store_is_silent(
+    looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagefleet_web.scaling.fleet.PATIENCE_S", 0.01)
+    write(looks.store, REPORT)
+    assert looks.live_after(0)
+    silence = Silence(looks)
+
+    with ThreadPoolExecutor(1) as pool:
+        for seconds, live in [(PACE_S, True), (24, False)]:
+            looks.now += seconds
+            sight = pool.submit(looks.fleet.look).result(DEADLINE_S)
+            assert (sight.report, sight.live) == (REPORT, live)
+        assert silence.asked == 1
+        silence.over.set()
+        eventually(lambda: not looks.fleet._asking)
 
 
 def test_a_fleet_at_work_is_live_for_as_long_as_its_report_is_fresh(looks: Looks) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from imagefleet_core.jobs import JobId, Request, new_batch_id
+from imagefleet_core.jobs import JobId, new_batch_id
 from imagefleet_core.keys import input_key
 from imagefleet_web.images import PIECE_BYTES
 from web_tier import CHELSEA, Answer, Web, World
@@ -111,16 +110,11 @@ def test_an_image_that_is_replaced_meanwhile_is_cut_off(web: Web, world: World) 
 
 
 def test_where_there_is_no_image_that_is_said(web: Web, world: World) -> None:
-    # given an image that was forgotten, one of the inbox, and one that never was
+    # given an image that was forgotten, and one that never was
     forgotten = uploaded(web, "cat.jpg", CHELSEA)
     world.store.images.clear()
-    inbox = Request(
-        JobId(new_batch_id(), 1), "inbox/photo.jpg", "photo.jpg", None, datetime.now(UTC)
-    )
-    world.store.put_image(inbox.key, CHELSEA, "image/jpeg")
-    world.finish([inbox])
 
-    for job in (forgotten, inbox.job, JobId(new_batch_id(), 1)):
+    for job in (forgotten, JobId(new_batch_id(), 1)):
         answer = image(web, job)
         assert (answer.status_code, answer.json["code"]) == (404, "no_image")
         assert answer.headers["Cache-Control"] == "no-store"

@@ -101,7 +101,8 @@ def test_an_inbox_image_fails_too(web: Web, world: World, janitor: Janitor) -> N
     janitor.turn()
 
     (body,) = world.store.results.values()
-    assert Result.decode(body).name == "photo.jpg"
+    result = Result.decode(body)
+    assert (result.name, result.key) == ("photo.jpg", "inbox/photo.jpg")
 
 
 UNREADABLE = [

@@ -96,12 +96,30 @@ def test_an_image_that_was_uploaded_is_a_job_as_any_other(web: Web, world: World
     assert (image.status_code, image.data) == (200, CHELSEA)
 
     world.finish([request])
+    assert keys.result_key(request.job) in world.store.results
+    assert b"inbox/" not in world.store.results[keys.result_key(request.job)]
 
     finished = web.get(waiting["url"]).json
     assert (finished["status"], finished["label"]) == ("done", "cat.jpg 1")
     batch = state(web, told)
     assert (batch["total"], batch["done"], batch["pending"]) == (2, 1, 1)
     assert batch["jobs"] == [finished, absent]
+
+
+def test_an_image_that_a_form_may_replace_is_asked_for_each_time(web: Web, world: World) -> None:
+    (upload,) = ask(web, TWO[:1]).json["uploads"]
+    send(world, upload)
+    path = f"{upload['url']}/image"
+    first = web.get(path)
+
+    send(world, upload, COFFEE)
+    known = {"If-None-Match": first.headers["ETag"]}
+    later = web.get(path, headers=known)
+
+    assert first.headers["Cache-Control"] == later.headers["Cache-Control"] == "private, no-cache"
+    assert (later.status_code, later.data) == (200, COFFEE)
+    known = {"If-None-Match": later.headers["ETag"]}
+    assert web.get(path, headers=known).status_code == 304
 
 
 def test_an_image_that_is_announced_twice_has_one_result(web: Web, world: World) -> None:
@@ -379,3 +397,118 @@ def test_other_batches_cost_no_further_call(web: Web, world: World) -> None:
     assert web.get(job).json["status"] == "pending"
     assert web.get("/api/v1/batches").json["batches"][0]["total"] == 2
     assert not web.services.results.look(told["batch"], {1, 2})
+
+
+KEY = {"Idempotency-Key": "a key"}
+
+
+def test_forms_that_are_asked_for_again_are_of_the_same_batch(web: Web, world: World) -> None:
+    first = ask(web, TWO, headers=KEY)
+    assert "Idempotent-Replayed" not in first.headers
+
+    # when another process is asked the same
+    other = Web(world)
+    again = ask(other, TWO, headers=KEY)
+    other.services.close()
+
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert again.json["batch"] == first.json["batch"]
+    for one, two in zip(first.json["uploads"], again.json["uploads"], strict=True):
+        same = ("id", "url", "name", "expires_at")
+        assert [one[each] for each in same] == [two[each] for each in same]
+        assert one["post"]["fields"]["key"] == two["post"]["fields"]["key"]
+        # and the form lives no longer than the first, of which the batch tells
+        life = float(two["post"]["fields"]["until"]), float(one["post"]["fields"]["until"])
+        assert life[1] - 2 < life[0] <= life[1] + 0.1
+    world.finish([send(world, again.json["uploads"][0])])
+    assert state(web, first.json)["done"] == 1
+    assert len(web.get("/api/v1/batches").json["batches"]) == 1
+
+
+def test_forms_that_are_asked_for_again_are_expired_when_the_first_are(
+    web: Web, world: World
+) -> None:
+    told = ask(web, TWO, headers=KEY).json
+    expire(world, told)
+
+    again = ask(web, TWO, headers=KEY).json
+
+    assert again["batch"] == told["batch"]
+    for upload in again["uploads"]:
+        assert datetime.fromisoformat(upload["expires_at"]) < datetime.now(UTC)
+        assert not world.store.post(Form(**upload["post"]), CHELSEA)
+
+
+@pytest.mark.parametrize(
+    "files", [TWO[:1], [TWO[1], TWO[0]], [{**TWO[0], "type": "image/png"}, TWO[1]]]
+)
+def test_a_key_is_for_the_same_list(web: Web, files: list[dict[str, Any]]) -> None:
+    ask(web, TWO, headers=KEY)
+
+    answer = web.post(UPLOADS, json={"files": files}, headers=KEY)
+
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+
+
+def test_a_key_is_for_forms_or_for_images(web: Web) -> None:
+    ask(web, TWO[:1], headers=KEY)
+
+    answer = web.upload(("cat.jpg", CHELSEA), headers=KEY)
+
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency_key_reused")
+
+
+def test_a_key_that_is_none_is_refused(web: Web, world: World) -> None:
+    answer = web.post(UPLOADS, headers={"Idempotency-Key": "x" * 256})
+
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_idempotency_key")
+    assert world.store.results == {}
+
+
+def test_forms_of_a_deleted_batch_are_not_given_out_again(web: Web) -> None:
+    told = ask(web, TWO, headers=KEY).json
+    assert web.request("DELETE", told["url"]).status_code == 204
+
+    answer = web.post(UPLOADS, json={"files": TWO}, headers=KEY)
+
+    assert (answer.status_code, answer.json["code"]) == (410, "deleted")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_key_is_free_again_where_the_store_fails(
+    web: Web, world: World, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim, the note of what is awaited, and that the batch is offered are written."""
+    write, calls = world.store.write_note, iter(range(1, 100))
+
+    def fail(*args: Any) -> Any:
+        if next(calls) == number:
+            world.store.outage.begin("write_note", 1)
+        return write(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "write_note", fail)
+        failed = web.post(UPLOADS, json={"files": TWO}, headers=KEY)
+
+    assert (failed.status_code, failed.json["code"]) == (503, "unavailable")
+    told = ask(web, TWO, headers=KEY).json
+    assert [each["batch"] for each in web.get("/api/v1/batches").json["batches"]] == [told["batch"]]
+    assert state(web, told)["pending"] == 2
+
+
+def test_forms_that_are_asked_for_again_cost_nothing_of_a_quota(
+    world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.txt"
+    path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n")
+    web = Web(world, api_keys_file=str(path), max_images_per_day=100)
+    alice = {"X-Api-Key": ALICE}
+
+    for _ in range(3):
+        ask(web, TWO, headers=alice | KEY)
+
+    assert web.get("/api/v1/usage", headers=alice).json["images_per_day"]["used"] == 2
+    # and another's key is another one
+    theirs = ask(web, TWO, headers={"X-Api-Key": BOB} | KEY)
+    assert "Idempotent-Replayed" not in theirs.headers
+    web.services.close()

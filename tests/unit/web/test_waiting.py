@@ -185,6 +185,17 @@ def test_one_request_too_many_to_wait_is_answered_at_once(full: Web) -> None:
 
     assert answer.status_code == 202
     assert "Preference-Applied" not in answer.headers
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_one_who_polls_when_all_seats_are_taken_is_told_when_to_ask_again(full: Web) -> None:
+    told = full.upload(("2.jpg", CHELSEA)).json
+
+    for path in (told["url"], told["jobs"][0]["url"]):
+        answer = full.get(path, query_string=LONG)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (200, "1")
+        # and who does not want to wait is told nothing of the kind
+        assert "Retry-After" not in full.get(path).headers
 
 
 def test_with_all_seats_taken_everything_that_does_not_wait_is_answered(full: Web) -> None:

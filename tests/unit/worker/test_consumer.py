@@ -69,7 +69,9 @@ def test_uploads_to_the_inbox_are_classified_without_any_other_call(tier: Tier) 
 
     work(tier.worker())
 
-    found = {body["name"]: body["label"] for body in map(json.loads, tier.store.results.values())}
+    results = [*map(json.loads, tier.store.results.values())]
+    assert [body["key"] for body in results] == keys
+    found = {body["name"]: body["label"] for body in results}
     assert found == {
         "a photo.png": label((0, 0, 0)),
         "b.png": label((1, 0, 0)),

@@ -73,6 +73,7 @@ def test_a_form_that_is_used_again_has_one_answer(tier: Tier) -> None:
     work(tier.worker())
 
     assert tier.result(job).label == label((1, 2, 3))
+    assert tier.result(job).key is None
     assert len(tier.colours.batches) == batches
     assert tier.requests.bodies() == []
 

@@ -35,13 +35,13 @@ _CURSOR = Parameter("cursor", "query", str, "That of the page before.")
 @described(
     Answer(200, "A page of them.", {JSON: PastBatches}),
     parameters=[_LIMIT, _CURSOR],
-    errors=[problems.BAD_LIMIT, problems.BAD_CURSOR, problems.UNAVAILABLE],
+    errors=[problems.BAD_LIMIT, problems.BAD_CURSOR, problems.UNAVAILABLE, problems.BUSY],
 )
 def batches() -> Response:
     """Tell of past batches, newest first; with keys, of one's own."""
     service = services.current()
     page = service.history.page(_asked_limit(), request.args.get("cursor"), access.owner())
-    told = [shapes.past(*each) for each in service.results.counts(page.batches).items()]
+    told = [shapes.past(*each) for each in service.sums.of(page.batches).items()]
     return jsonify(PastBatches(batches=told, cursor=page.cursor))
 
 
@@ -51,7 +51,7 @@ def batches() -> Response:
         200,
         "The batch as it stands.",
         {JSON: Batch, **parts.LINES},
-        headers=[parts.PREFERENCE_APPLIED],
+        headers=parts.OF_WAITS,
     ),
     parameters=[parts.WAIT, parts.PREFER],
     errors=[*parts.OF_BATCHES, problems.BAD_WAIT],
@@ -75,6 +75,7 @@ def delete_batch(batch_id: str) -> Response:
     """Delete a batch's images and results."""
     service, batch = services.current(), parse_batch(batch_id)
     service.results.delete(batch)
+    service.sums.forget(batch)
     if service.callbacks:
         service.callbacks.keeper.drop(batch)
     return Response(status=204)

@@ -11,6 +11,8 @@ from imagefleet_web.openapi.operation import JSON, Answer, described
 
 bp = Blueprint("health", __name__)
 
+_FULL = {"threads": "as many requests are being served as can be"}
+
 
 @bp.get("/healthz")
 @described(Answer(200, "It answers.", {JSON: Health}))
@@ -26,7 +28,9 @@ def healthz() -> ResponseReturnValue:
 )
 def readyz() -> ResponseReturnValue:
     """Tell whether an upload could be served now, and if not, why."""
-    faults = services.current().readiness.faults()
+    service = services.current()
+    with service.askers.held() as seated:
+        faults = service.readiness.faults() if seated else _FULL
     if faults:
         return Faults(status="unavailable", faults=faults), 503
     return Health(status="ok"), 200

@@ -17,8 +17,10 @@ bp = Blueprint("jobs", __name__, url_prefix=f"{shapes.API}/jobs")
 # Whatever bytes somebody uploaded, a browser shows them as a picture or not at all; that it may
 # not guess what they are stands on every answer.
 _UNTRUSTED = {"Content-Security-Policy": "sandbox; default-src 'none'"}
-# An uploaded image never changes; a day, so that a deleted one does not stay in browsers for long.
-_CACHE = "private, max-age=86400, immutable"
+# Of an image that never changes; a day, so that a deleted one does not stay in browsers for long.
+_LASTING = "private, max-age=86400, immutable"
+# Of one in the bucket's inbox: a form can be used again. Its ETag is asked for each time.
+_REPLACEABLE = "private, no-cache"
 
 _ETAG = Header("ETag", str, "Tells this image from any other.")
 _DISPOSITION = Header("Content-Disposition", str, "Its name.")
@@ -30,7 +32,7 @@ _DISPOSITION = Header("Content-Disposition", str, "Its name.")
         200,
         "The job as it stands.",
         {JSON: Job, **parts.LINES},
-        headers=[parts.PREFERENCE_APPLIED],
+        headers=parts.OF_WAITS,
         links={"job_image": {"job_id": "$response.body#/id"}},
     ),
     parameters=[parts.WAIT, parts.PREFER],
@@ -65,7 +67,7 @@ def job_image(job_id: str) -> Response:
     response = Response(
         whole_or_cut(image.pieces),
         content_type=image.content_type or "application/octet-stream",
-        headers=_UNTRUSTED | {"Cache-Control": _CACHE},
+        headers=_UNTRUSTED | {"Cache-Control": _LASTING if image.lasting else _REPLACEABLE},
     )
     response.content_length = image.size
     shown = "inline" if image.content_type else "attachment"

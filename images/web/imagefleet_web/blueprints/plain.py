@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from flask import Blueprint, Response, request
 
 from imagefleet_web import problems, services, shapes
+from imagefleet_web.callbacks.asking import asked_callback
 from imagefleet_web.openapi import parts
 from imagefleet_web.openapi.operation import TEXT, Answer, described
 from imagefleet_web.problems import Problem
@@ -27,7 +28,13 @@ NAMED_FIELD = "inputFile"
 @bp.post("/")
 @described(
     Answer(200, "The label, or a line of JSON.", {TEXT: str}, [parts.REPLAYED, *parts.LIMITS]),
-    parameters=[parts.WAIT, parts.PREFER, parts.IDEMPOTENCY_KEY, parts.NO_CACHE],
+    parameters=[
+        parts.WAIT,
+        parts.PREFER,
+        parts.CALLBACK_URL,
+        parts.IDEMPOTENCY_KEY,
+        parts.NO_CACHE,
+    ],
     body=parts.images(1, "One file"),
     errors=[
         *parts.OF_UPLOADS,
@@ -43,12 +50,15 @@ def classify() -> Response:
     service = services.current()
     longest_s = service.settings.max_wait_s
     wait, key = asked_wait(longest_s, default_s=longest_s), asked_key()
+    callback = asked_callback(service.callbacks)
     with service.seats.held() as seated:
         if not seated:
             raise Problem(problems.BUSY, "Too many requests wait for answers. Try again soon.")
         with admitted_files(service) as received:
             file = _only(received)
-            upload = service.intake.accept(received, access.owner(), key, fresh=asked_fresh())
+            upload = service.intake.accept(
+                received, access.owner(), key, callback, fresh=asked_fresh()
+            )
             accepted(service, upload)
         standing = standing_of(upload, service.results)
         service.results.wait(standing, wait.seconds, client_gone())

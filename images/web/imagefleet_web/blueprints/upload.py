@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from imagefleet_web import answers, problems, services, shapes
+from imagefleet_web import answers, services, shapes
 from imagefleet_web.callbacks.asking import asked_callback
 from imagefleet_web.objects import Job, RejectedFile, Upload
 from imagefleet_web.openapi import parts
@@ -24,7 +24,7 @@ bp = Blueprint("upload", __name__, url_prefix=shapes.API)
 _CONTENT = {JSON: Upload, **parts.LINES}
 _HEADERS = [
     Header("Location", str, "The batch."),
-    parts.PREFERENCE_APPLIED,
+    *parts.OF_WAITS,
     parts.REPLAYED,
     *parts.LIMITS,
 ]
@@ -47,12 +47,7 @@ _LINKS["job"] = {"job_id": "$response.body#/jobs/0/id"}
         parts.NO_CACHE,
     ],
     body=parts.images(FromSettings("max_files"), "Up to {max_files} files"),
-    errors=[
-        *parts.OF_UPLOADS,
-        *parts.OF_IMAGES,
-        problems.BAD_CALLBACK_URL,
-        problems.NO_CALLBACKS,
-    ],
+    errors=[*parts.OF_UPLOADS, *parts.OF_IMAGES],
 )
 def upload() -> Response:
     """Accept images; wait for their results if asked to."""

@@ -18,6 +18,7 @@ class Held:
         due: when something is to be done about it.
         missing: numbers of jobs that are not finished as far as is known; None if nothing is.
         look_s: how long after the last look into the store the next one comes.
+        often_until: until when that does not become longer.
         sending: whether a try is on its way, or waits for its turn.
         over: whether nothing is left but to delete the note.
     """
@@ -29,6 +30,7 @@ class Held:
     due: float
     look_s: float
     missing: set[int] | None = None
+    often_until: float = float("-inf")
     sending: bool = False
     over: bool = False
     client: str = field(init=False)

@@ -51,11 +51,23 @@ class Holdings:
             return list(self._held.values())
 
     def add(
-        self, batch: str, note: Note, version: str, missing: set[int] | None, due_in_s: float
+        self,
+        batch: str,
+        note: Note,
+        version: str,
+        missing: set[int] | None,
+        due_in_s: float,
+        often_for_s: float = 0.0,
     ) -> None:
-        """Hold a callback whose note was just written."""
+        """Hold a callback whose note was just written.
+
+        Args:
+            often_for_s: for how long looks into the store do not become rarer.
+        """
         now = self._clock()
-        held = Held(batch, note, version, now, now + due_in_s, self.hold_s / 2, missing)
+        look_s = self.hold_s / 2
+        often_until = now + often_for_s
+        held = Held(batch, note, version, now, now + due_in_s, look_s, missing, often_until)
         with self._lock:
             self._held[batch] = held
 

@@ -75,14 +75,28 @@ class Keeper:
         of_it = sum(each.client == client for each in self._holdings.all())
         return of_it < self._most_of_one and len(self._holdings) < MOST
 
-    def keep(self, batch: str, numbers: Iterable[int], url: str, owner: str | None) -> None:
-        """Note that `url` is to be told of a batch; raises `Unavailable`."""
+    def keep(
+        self,
+        batch: str,
+        numbers: Iterable[int],
+        url: str,
+        owner: str | None,
+        *,
+        unheard_for_s: float = 0.0,
+    ) -> None:
+        """Note that `url` is to be told of a batch; raises `Unavailable`.
+
+        Args:
+            numbers: of its jobs.
+            unheard_for_s: for how long results are to be expected that no reply tells of, so that
+                looks alone find them.
+        """
         hold_s, now = self._holdings.hold_s, datetime.now(UTC)
         note = Note(url, owner, now, holder=self._holdings.holder, hold_s=hold_s)
         version = self._notes.write(batch, note)
         if version is None:
             raise Unavailable(f"the batch {batch} has a callback already")
-        self._holdings.add(batch, note, version, set(numbers), hold_s / 2)
+        self._holdings.add(batch, note, version, set(numbers), hold_s / 2, unheard_for_s)
         self._wake.set()
 
     def drop(self, batch: str) -> None:
@@ -151,7 +165,8 @@ class Keeper:
             log.warning("callback given up", batch=held.batch, reason="it was never finished")
             self._holdings.end(held)
         else:
-            held.look_s = min(2 * held.look_s, LONGEST_LOOK_S)
+            if self._clock() >= held.often_until:
+                held.look_s = min(2 * held.look_s, LONGEST_LOOK_S)
             held.due = self._clock() + held.look_s
             if held.finished:  # as was heard meanwhile
                 held.due = self._clock()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from imagefleet_web.callbacks.keeper import Keeper
-from imagefleet_web.uploads.judging import Upload
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # which needs what needs this
+    from imagefleet_web.callbacks.keeper import Keeper
 
 
 class NoCallback:
@@ -15,7 +18,7 @@ class NoCallback:
 
     url = ""
 
-    def keep(self, upload: Upload) -> None:
+    def keep(self, batch: str, numbers: Iterable[int], *, unheard_for_s: float = 0) -> None:
         """Note nothing."""
 
 
@@ -27,10 +30,13 @@ class Callback(NoCallback):
         self._keeper = keeper
         self._owner = owner
 
-    def keep(self, upload: Upload) -> None:
-        """Note it, before anything is queued; raises `Unavailable`.
+    def keep(self, batch: str, numbers: Iterable[int], *, unheard_for_s: float = 0) -> None:
+        """Note it, before anything is queued or given out; raises `Unavailable`.
 
         Where the upload fails after that, its batch is deleted, and the keeper finds so.
+
+        Args:
+            numbers: of the batch's jobs.
+            unheard_for_s: for how long no reply tells of results.
         """
-        numbers = [one.job.number for one in upload.taken]
-        self._keeper.keep(upload.batch, numbers, self.url, self._owner)
+        self._keeper.keep(batch, numbers, self.url, self._owner, unheard_for_s=unheard_for_s)

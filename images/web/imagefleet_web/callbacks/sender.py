@@ -113,7 +113,8 @@ class Sender:
 
 
 def _exchange(link: TimedSocket, target: Target, headers: Mapping[str, str], body: bytes) -> Answer:
-    connection = http.client.HTTPConnection(target.host)
+    # With the port, as else the last group of an IPv6 address is taken for one.
+    connection = http.client.HTTPConnection(target.host, target.port)
     connection.sock = link
     told = {"Host": target.authority, **headers, "Connection": "close"}
     try:

@@ -18,6 +18,7 @@ from imagefleet_web.openapi.operation import Operation, operation_of
 from imagefleet_web.openapi.schemas import FromSettings, Schema, Schemas
 from imagefleet_web.openapi.writing import Writer
 from imagefleet_web.rights import access, cross_site
+from imagefleet_web.serving import askers
 
 _CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 _SETTING = re.compile(r"\{(\w+)\}")
@@ -77,6 +78,7 @@ def describe(app: Flask) -> Schema:
                 in_path=_CONVERTER.findall(route.rule),
                 guarded=guarded and route.endpoint not in access.OPEN,
                 changes=not guarded and route.method not in cross_site.SAFE,
+                asks=route.endpoint not in askers.ASK_NOBODY,
             )
             if route.endpoint in access.OPEN:
                 written["security"] = []

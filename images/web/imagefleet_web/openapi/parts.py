@@ -85,6 +85,13 @@ PREFERENCE_APPLIED = Header(
     "For how long the preference was honoured.",
     always=False,
 )
+NO_SEAT = Header(
+    "Retry-After",
+    Annotated[str, About(examples=["1"])],
+    "Stands on an answer that did not wait as asked, as too many requests wait already.",
+    always=False,
+)
+OF_WAITS = (PREFERENCE_APPLIED, NO_SEAT)
 REPLAYED = Header(
     "Idempotent-Replayed",
     Annotated[str, About(examples=["true"])],
@@ -139,19 +146,25 @@ def images(most: int | FromSettings, how_many: str) -> dict[str, object]:
 
 LINES = {TEXT: Annotated[str, About("A line for each image: its answer, or what became of it.")]}
 
+# What a callback_url and an idempotency key can meet.
+OF_CALLBACKS = (problems.BAD_CALLBACK_URL, problems.NO_CALLBACKS)
+OF_KEYS = (
+    problems.BAD_IDEMPOTENCY_KEY,
+    problems.UPLOAD_IN_PROGRESS,
+    problems.DELETED,
+    problems.IDEMPOTENCY_KEY_REUSED,
+)
 # What an upload can meet before any image is judged, and while it is stored.
 OF_UPLOADS = (
     problems.NO_FILES,
     problems.BROKEN_UPLOAD,
     problems.TOO_SLOW,
     problems.BAD_WAIT,
-    problems.BAD_IDEMPOTENCY_KEY,
-    problems.UPLOAD_IN_PROGRESS,
-    problems.DELETED,
+    *OF_CALLBACKS,
+    *OF_KEYS,
     problems.TOO_MANY_FILES,
     problems.REQUEST_TOO_LARGE,
     problems.UNSUPPORTED_BODY,
-    problems.IDEMPOTENCY_KEY_REUSED,
     problems.TOO_MANY_REQUESTS,
     problems.QUOTA_EXCEEDED,
     problems.UNAVAILABLE,

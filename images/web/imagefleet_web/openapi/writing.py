@@ -45,6 +45,7 @@ class Writer:
         in_path: Iterable[str],
         guarded: bool,
         changes: bool = False,
+        asks: bool = False,
     ) -> Schema:
         """Return an operation.
 
@@ -52,6 +53,7 @@ class Writer:
             in_path: the names of the parameters in the route's path.
             guarded: whether it needs a key.
             changes: whether its method may change something.
+            asks: whether it asks AWS, for which there is not always a thread.
         """
         tag, _, name = endpoint.partition(".")
         summary, _, description = cleandoc(view.__doc__ or "").partition("\n")
@@ -68,6 +70,8 @@ class Writer:
             ours.append(problems.UNAUTHORIZED)
         elif changes:
             ours.append(problems.CROSS_SITE)
+        if asks:
+            ours.append(problems.BUSY)
         responses = {str(answer.status): self._answer(answer) for answer in operation.answers}
         responses |= self._problems([*operation.errors, *ours], text_only=operation.text_only)
         written["responses"] = dict(sorted(responses.items()))

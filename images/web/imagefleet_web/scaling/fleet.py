@@ -1,21 +1,22 @@
 """What is known of the fleet: what the scaler wrote of it last, and whether it is still at work.
 
-The report is read when somebody asks, at most once a second for all who do. While somebody watches
-one thread reads on and wakes them; otherwise it sleeps.
+The report is read when somebody asks, at most once a second for all who do: who comes while it is
+being read shares what comes of that. While somebody watches one thread reads on and wakes them;
+otherwise it sleeps.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Condition, Lock
+from threading import Condition
 
 import structlog
 
-from imagefleet_core.errors import DecodeError, Unavailable
+from imagefleet_core.errors import DecodeError
 from imagefleet_core.fleet import REST_S, FleetReport
 from imagefleet_core.keys import FLEET_REPORT
 from imagefleet_core.store import Note, Store
@@ -23,6 +24,8 @@ from imagefleet_core.store import Note, Store
 log = structlog.get_logger()
 
 PACE_S = 1.0
+# For how long an answer is waited for where an older one can be told.
+PATIENCE_S = 2.0
 # A scaler at rest writes once a day. Where images wait for so long and it still rests, it is gone.
 OVERDUE_S = 15.0
 # How late its daily report may be.
@@ -62,9 +65,11 @@ class Fleet:
         self._pool = pool
         self._waiting = waiting
         self._clock = clock
-        self._reading = Lock()
+        self._answered = Condition()  # and its lock guards what an answer changes
+        self._answers = 0
+        self._asking = False
         self._asked_at = float("-inf")
-        self._trouble: Unavailable | None = None
+        self._trouble: BaseException | None = None
         self._version: str | None = None  # None before the first answer
         self._report: FleetReport | None = None
         self._written_at = 0.0
@@ -80,11 +85,13 @@ class Fleet:
         Raises:
             Unavailable: it never did.
         """
-        with self._reading:
-            now = self._clock()
-            if now - self._asked_at >= PACE_S:
-                self._asked_at = now
-                self._read()
+        with self._answered:
+            before = self._answers
+            if self._is_stale():
+                self._ask()
+            if self._asking:
+                patience_s = None if self._version is None else PATIENCE_S
+                self._answered.wait_for(lambda: self._answers > before, patience_s)
             if self._trouble and self._version is None:
                 raise self._trouble
             return self._publish(Sight(self._report, self._is_live()))
@@ -125,15 +132,30 @@ class Fleet:
             self._closed = True
             self._changed.notify_all()
 
-    def _read(self) -> None:
-        try:
-            note = self._pool.submit(self._store.read_note, FLEET_REPORT).result()
-        except Unavailable as error:
-            if self._trouble is None:
-                log.warning("the fleet's report can't be had", reason=str(error))
-            self._trouble = error
-            return
-        self._trouble = None
+    def _is_stale(self) -> bool:
+        return not self._asking and self._clock() - self._asked_at >= PACE_S
+
+    def _ask(self) -> None:
+        """Begin to read the report; `_take_in` hears what comes of it."""
+        asked = self._pool.submit(self._store.read_note, FLEET_REPORT)
+        self._asking = True
+        asked.add_done_callback(self._take_in)
+
+    def _take_in(self, asked: Future[Note | None]) -> None:
+        with self._answered:
+            # Only from now on, or those who waited would each find it stale again.
+            self._asking, self._asked_at = False, self._clock()
+            self._answers += 1
+            self._answered.notify_all()
+            if error := asked.exception():
+                if self._trouble is None:
+                    log.warning("the fleet's report can't be had", reason=str(error))
+                self._trouble = error
+            else:
+                self._trouble = None
+                self._learn(asked.result())
+
+    def _learn(self, note: Note | None) -> None:
         self._written_at = self._clock() - (note.age_s if note else 0)
         version = note.version if note else ""
         if version != self._version:

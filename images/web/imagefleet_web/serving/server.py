@@ -1,7 +1,8 @@
 """The HTTP server: gunicorn, set up in code, with a thread for each request.
 
-A request that waits for results only parks its thread, which takes some memory and no CPU. There
-are more threads than may wait (see `seats`), so the others are always answered.
+There are more threads than may wait for results (see `seats`), and more than may ask AWS for
+anything (see `askers`): so whatever AWS does, `/healthz` is answered. Slow clients hold a thread,
+too, though not for long (see `clients`).
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ from gunicorn.workers.gthread import ThreadWorker
 from imagefleet_web import services
 from imagefleet_web.counting.shared_figures import SharedFigures
 from imagefleet_web.services import Services
+from imagefleet_web.serving import threads
 from imagefleet_web.serving.clients import ClientWorker
 from imagefleet_web.settings import WebSettings
 from imagefleet_web.telling.siblings import Sockets
 
 log = structlog.get_logger()
 
-# For requests that do not wait: uploads on their way, health checks, the page.
-SPARE_THREADS = 128
 # Connections that are kept without a thread, for their clients' next requests.
 IDLE_CONNECTIONS = 1024
 # Longer than nginx and AWS's load balancers keep theirs (60 s), so that it is they who close one.
@@ -55,14 +55,14 @@ class Server(BaseApplication):
 
     def load_config(self) -> None:
         """Set gunicorn up."""
-        threads = self._settings.max_waiting + SPARE_THREADS
+        most = threads.in_all(self._settings)
         options = {
             "bind": f"fd://{self._fd}",
             "backlog": BACKLOG,
             "workers": self._settings.processes,
             "worker_class": Worker,
-            "threads": threads,
-            "worker_connections": threads + IDLE_CONNECTIONS,
+            "threads": most,
+            "worker_connections": most + IDLE_CONNECTIONS,
             "keepalive": KEEPALIVE_S,
             "graceful_timeout": self._settings.drain_s + CLOSE_S,
             "control_socket_disable": True,

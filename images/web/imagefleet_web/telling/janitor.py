@@ -14,6 +14,7 @@ import structlog
 from imagefleet_core.errors import DecodeError, ImagefleetError, QueueMissing, Unavailable
 from imagefleet_core.inbox import decode_requests
 from imagefleet_core.jobs import Failure, Request, Result
+from imagefleet_core.keys import dropped_key
 from imagefleet_core.queues import MAX_WAIT_S, Message, Queues
 from imagefleet_core.store import Store
 from imagefleet_web.telling.hub import Hub
@@ -101,6 +102,7 @@ class Janitor:
             submitted_at=request.submitted_at,
             started_at=now,
             finished_at=now,
+            key=dropped_key(request.key),
         )
         if self._store.put_result(result):
             log.warning("image given up", job=str(request.job), key=request.key)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -64,10 +63,15 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many images a batch has, and how many of them have a result."""
+    """How many images a batch has, and how many of them have a result.
+
+    Attributes:
+        final: whether nothing but its deletion will ever change that.
+    """
 
     total: int
     finished: int
+    final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +149,10 @@ class Results:
         pieces = (numbers[i : i + PIECE] for i in range(0, len(numbers), PIECE))
         return (self._read(batch, listed, piece) for piece in pieces)
 
-    def counts(self, batches: Iterable[str]) -> dict[str, Counts]:
+    def counts(self, batches: Sequence[str]) -> dict[str, Counts]:
         """Return how many images of each batch are finished; those that are gone are left out."""
-        asked = {
-            batch: (
-                self._pool.submit(self._store.image_names, batch),
-                self._pool.submit(self._listed, batch),
-            )
-            for batch in batches
-        }
-        told = {}
-        for batch, (images, listed) in asked.items():
-            with suppress(BatchDeleted):
-                finished, expected = listed.result()
-                names = images.result().keys() | finished
-                if expected:
-                    names |= expected.names.keys()
-                    finished |= expected.absent if expected.over else set()
-                if names:
-                    told[batch] = Counts(len(names), len(finished))
-        return told
+        counted = zip(batches, self._pool.map(self._count, batches), strict=True)
+        return {batch: counts for batch, counts in counted if counts}
 
     def delete(self, batch: str) -> None:
         """Delete the images and results of a batch; raises `Problem` if there never was one."""
@@ -222,6 +210,20 @@ class Results:
         listed = self._store.list_results(batch)
         expected = self._arrivals.expected(batch, listed.numbers) if listed.awaited else None
         return listed.numbers, expected
+
+    def _count(self, batch: str) -> Counts | None:
+        try:
+            finished, expected = self._listed(batch)
+        except BatchDeleted:
+            return None
+        # Listed after the results: before the first of them all images are there.
+        names = self._store.image_names(batch).keys() | finished
+        if expected:
+            names |= expected.names.keys()
+        # An image that did not come may do so after all.
+        absent = expected.absent if expected and expected.over else frozenset[int]()
+        final = names == finished
+        return Counts(len(names), len(finished | absent), final) if names else None
 
     def _read(self, batch: str, listed: _Listed, numbers: Iterable[int]) -> Standing:
         """Return where some of the jobs of a batch stand."""

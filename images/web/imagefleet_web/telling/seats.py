@@ -1,7 +1,8 @@
-"""How many requests of this process may wait at once.
+"""How many requests of this process may do at once what holds a thread of the server for long.
 
-A waiting request holds a thread of the server, which has more threads than seats: so one is
-always left for those that do not wait, such as `/healthz`.
+There are seats of two kinds, each fewer than threads. Those that wait for results have one, so
+that others can still ask and upload; and all that ask AWS for something have one of the other
+kind, those that wait included, so that others are answered while AWS is silent (`askers`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from threading import Lock
 
 
 class Seats:
-    """Counts those who wait, and lets no more than `limit` do so.
+    """Counts those who do it, and lets no more than `limit` do so.
 
     Args:
         told: hears how many seats are taken, whenever that changes.

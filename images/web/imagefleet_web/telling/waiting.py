@@ -14,6 +14,9 @@ from imagefleet_web.services import Services
 from imagefleet_web.serving.presence import client_gone
 from imagefleet_web.telling.results import Standing
 
+# Seats come free all the time, as results do.
+NO_SEAT_RETRY_S = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -53,12 +56,13 @@ def asked_wait(at_most_s: float, default_s: float = 0) -> Wait:
 def wait_for(standing: Standing, wait: Wait, services: Services) -> dict[str, str]:
     """Add results to `standing` as they arrive; return headers that tell what was honoured.
 
-    Returns at once when too many wait already, and soon after the client is gone.
+    Returns at once when too many wait already, with a time after which to ask again: a client that
+    did so at once would only make it worse. Returns soon after the client is gone.
     """
     if wait.seconds and standing.pending:
         with services.seats.held() as seated:
             if not seated:
-                return {}
+                return {"Retry-After": str(NO_SEAT_RETRY_S)}
             services.results.wait(standing, wait.seconds, client_gone())
     return {"Preference-Applied": f"wait={wait.seconds:g}"} if wait.preferred else {}
 

@@ -13,6 +13,7 @@ from imagefleet_web.problems import Problem
 from imagefleet_web.rights import access, ratelimit
 from imagefleet_web.services import Services
 from imagefleet_web.uploads.judging import Upload
+from imagefleet_web.uploads.presigning import Offer
 from imagefleet_web.uploads.receiving import ReceivedFile, received_files
 
 # A backlog takes the fleet a while, though not so long that clients should give up.
@@ -51,7 +52,6 @@ def admitted_forms(services: Services, images: int) -> Iterator[None]:
     _begin(services, client)
     try:
         yield
-        services.quotas.charge(client, images)
     finally:
         services.shares.end(client, images)
 
@@ -61,11 +61,20 @@ def accepted(services: Services, upload: Upload) -> None:
     services.metrics.accepted(upload)
     if not upload.replayed:
         services.quotas.charge(access.client(), len(upload.taken))
+        services.portions.add(access.client(), len(upload.taken) - len(upload.answered))
+
+
+def offered(services: Services, offer: Offer) -> None:
+    """Count forms that were given out as images; what was offered before costs nothing."""
+    services.metrics.expect(offer.batch)
+    if not offer.replayed:
+        services.quotas.charge(access.client(), len(offer.uploads))
+        services.portions.add(access.client(), len(offer.uploads))
 
 
 def _begin(services: Services, client: str) -> None:
     after_this_request(partial(_tell_limits, services, client))
-    _check_backlog(services)
+    _check_backlog(services, client)
     _check_quota(services, client)
     if seconds := services.shares.begin(client):
         raise Problem(
@@ -93,11 +102,20 @@ def _tell_limits(services: Services, client: str, response: Response) -> Respons
     return response
 
 
-def _check_backlog(services: Services) -> None:
+def _check_backlog(services: Services, client: str) -> None:
     waiting = services.backlog.images()
-    if waiting is not None and waiting > services.settings.max_backlog:
+    if waiting is None:
+        return
+    if waiting > services.settings.max_backlog:
         raise Problem(
             problems.OVERLOADED,
             f"{waiting:,} images wait already. Try again in {BACKLOG_RETRY_S} s.",
+            headers={"Retry-After": str(BACKLOG_RETRY_S)},
+        )
+    if theirs := services.portions.too_large(client, waiting):
+        raise Problem(
+            problems.TOO_MANY_REQUESTS,
+            f"{waiting:,} images wait already, some {theirs:,} of them yours, and the room that is "
+            f"left is for others. Try again in {BACKLOG_RETRY_S} s.",
             headers={"Retry-After": str(BACKLOG_RETRY_S)},
         )

@@ -112,6 +112,9 @@ class Unclaimed:
     def queued(self) -> None:
         """Tell nobody that all images are queued."""
 
+    def settled(self) -> None:
+        """Tell nobody that all is done."""
+
     def give_up(self) -> bool:
         """Return that what was stored may be deleted."""
         return True
@@ -152,6 +155,10 @@ class Claim(Unclaimed):
             self._move(Stage.ACCEPTED)
         except (Ousted, Unavailable) as error:
             log.warning("accepted upload not noted", batch=self.batch, reason=str(error))
+
+    def settled(self) -> None:
+        """Tell that all is done, where nothing is to be queued; raises as `stored` does."""
+        self._move(Stage.ACCEPTED)
 
     def give_up(self) -> bool:
         """Let the next one begin anew at once; return whether the batch's images may be deleted.

@@ -150,7 +150,8 @@ class Intake:
         try:
             claim.clear()
             self._put_all(upload.taken)
-            terms.callback.keep(upload)  # of a batch that is past the next step, it is noted
+            # Of a batch that is past the next step, it is noted.
+            terms.callback.keep(upload.batch, [one.job.number for one in upload.taken])
             claim.stored()
             answered = self._answer_or_queue(upload.taken, terms)
         except Exception:

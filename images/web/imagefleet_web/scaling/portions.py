@@ -1,0 +1,75 @@
+"""Whose images wait: what each client queued lately, so that nobody takes all the room there is.
+
+While little waits nobody is held back. The more does, the less one client may have of it: no more
+than there is room left (as switches share their buffers: Choudhury and Hahne, "Dynamic queue length
+thresholds for shared-memory packet switches", 1998). So one client alone fills half of the backlog,
+two fill two thirds, and there is always room for the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+
+# In which half of what was queued is taken for worked on; that halves everybody's alike.
+HALF_LIFE_S = 300.0
+# Of the backlog that there may be: who queued less lately is never held back. It is small, as one
+# process of many sees but a part of a client's images.
+NEGLIGIBLE = 0.01
+# Clients that are remembered; the one that queued something longest ago is forgotten first.
+MOST_CLIENTS = 10_000
+
+
+@dataclass(slots=True)
+class _Queued:
+    """Images as of a time, from when on they fade."""
+
+    images: float = 0.0
+    at: float = 0.0
+
+    def left(self, now: float) -> float:
+        return self.images * float(0.5 ** ((now - self.at) / HALF_LIFE_S))
+
+    def add(self, images: int, now: float) -> None:
+        self.images, self.at = self.left(now) + images, now
+
+
+class Portions:
+    """Keeps count of each client; safe to share between threads.
+
+    Args:
+        room: images that may wait.
+    """
+
+    def __init__(self, room: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._room = room
+        self._clock = clock
+        self._lock = Lock()
+        self._all = _Queued()
+        self._clients: OrderedDict[str, _Queued] = OrderedDict()
+
+    def add(self, client: str, images: int) -> None:
+        """Count images that a client queued."""
+        now = self._clock()
+        with self._lock:
+            for queued in (self._all, self._clients.setdefault(client, _Queued())):
+                queued.add(images, now)
+            self._clients.move_to_end(client)
+            if len(self._clients) > MOST_CLIENTS:
+                self._clients.popitem(last=False)
+
+    def too_large(self, client: str, waiting: int) -> int:
+        """Return how many of the images that wait are a client's, if those are too many; else 0.
+
+        As this process knows only what it queued itself, it takes the others for alike.
+        """
+        now = self._clock()
+        with self._lock:
+            own = self._clients.get(client, _Queued()).left(now)
+            if own < NEGLIGIBLE * self._room:
+                return 0
+            theirs = round(waiting * own / self._all.left(now))
+        return theirs if theirs > self._room - waiting else 0
