@@ -177,7 +177,7 @@ def build(settings: WebSettings, store: Store, queues: Queues) -> Services:
         ),
         quotas=quotas,
         backlog=backlog,
-        portions=Portions(settings.max_backlog),
+        portions=Portions(settings.max_backlog, settings.processes),
         limits=limits,
         intake=Intake(
             limits,

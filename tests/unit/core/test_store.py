@@ -189,7 +189,7 @@ def test_an_image_that_is_gone_or_was_replaced_is_not_found_by_its_result(store:
     store.put_result(replace(done(gone), key="inbox/gone"))
     store.put_image("inbox/gone.jpg", b"another's", "image/jpeg")
     # given one that was uploaded some seconds before what is there now
-    earlier = datetime.now(UTC).timestamp() - ANNOUNCED_WITHIN_S - 2
+    earlier = datetime.now(UTC).timestamp() - ANNOUNCED_WITHIN_S - 600
     replaced = JobId(ids_made_at(int(earlier * 1000)) + new_batch_id()[14:], 1)
     dropped(store, "inbox/cat.jpg")
     store.put_result(replace(done(replaced), key="inbox/cat.jpg"))

@@ -370,7 +370,7 @@ def test_a_backlog_that_is_not_known_refuses_nothing(world: World) -> None:
 @pytest.fixture
 def portions(clock: Clock) -> Portions:
     """What clients have of a backlog of 1,000 images at the most."""
-    return Portions(1000, clock=clock)
+    return Portions(1000, 1, clock=clock)
 
 
 def held_back(portions: Portions, waiting: int) -> list[str]:
@@ -410,10 +410,30 @@ def test_who_queued_little_is_not_held_back_whoever_filled_the_room(portions: Po
     assert held_back(portions, 1000) == []
 
 
+def test_nobody_is_blamed_for_what_waited_before_or_came_elsewhere(
+    portions: Portions, clock: Clock
+) -> None:
+    # given a backlog of bob's, of whom nothing came lately, or that nobody here has seen
+    portions.add("bob", 900)
+    clock.now += 12 * HALF_LIFE_S
+
+    portions.add("alice", 15)
+
+    assert held_back(portions, 900) == []
+
+
+def test_what_came_by_the_other_processes_of_a_host_is_taken_for_alike(clock: Clock) -> None:
+    portions = Portions(1000, 3, clock=clock)
+    portions.add("alice", 200)
+
+    assert held_back(portions, 610) == ["alice"]
+    assert portions.too_large("alice", 900) == 600
+
+
 def test_what_was_queued_long_ago_counts_less_and_less(portions: Portions, clock: Clock) -> None:
     portions.add("alice", 800)
     clock.now += 2 * HALF_LIFE_S
-    portions.add("bob", 300)
+    portions.add("bob", 320)
 
     assert held_back(portions, 700) == ["bob"]
 

@@ -7,9 +7,11 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import requests
+from flask import Response
 
 from imagefleet_core.jobs import new_batch_id
 from imagefleet_web.openapi.document import describe
@@ -153,6 +155,21 @@ def test_an_answer_that_is_sent_piece_by_piece_holds_its_seat_to_its_end(
 
         stream.close()
         assert last.get(batch).status_code == 200
+
+
+def test_a_seat_is_free_again_though_an_answer_fails_to_close(last: Web) -> None:
+    def broken() -> NoReturn:
+        raise RuntimeError("an answer that fails to close")
+
+    @last.app.after_request
+    def add(answer: Response) -> Response:
+        answer.call_on_close(broken)
+        return answer
+
+    with pytest.raises(RuntimeError):
+        last.get("/api/v1/batches").close()
+
+    assert last.services.askers.take()
 
 
 def test_who_asks_nobody_needs_no_seat(last: Web) -> None:

@@ -241,6 +241,19 @@ def test_what_no_reply_tells_of_is_looked_for_as_often_for_a_while(
     assert held.look_s == keeping.LONGEST_LOOK_S
 
 
+def test_where_much_is_to_be_looked_for_it_is_done_ever_more_rarely(
+    one: Process, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "OFTEN_LOOKED_FOR", 1)
+    for batch in (new_batch_id(), new_batch_id()):
+        world.store.put_image(input_key(JobId(batch, 1), "cat.jpg"), b"x", "image/jpeg")
+        one.keeper.keep(batch, [1], URL, None, unheard_for_s=1800)
+
+    one.live(1700)
+
+    assert {held.look_s for held in one.keeper._holdings.all()} == {keeping.LONGEST_LOOK_S}
+
+
 def test_what_a_process_left_behind_another_one_sends(
     one: Process, two: Process, world: World, receivers: Receivers
 ) -> None:

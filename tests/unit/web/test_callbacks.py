@@ -563,7 +563,7 @@ def test_images_that_are_uploaded_to_the_bucket_are_looked_for_while_their_forms
     forms(calling, receiver.url())
 
     (held,) = callbacks(calling).keeper._holdings.all()
-    assert held.often_until - held.written_at == 2 * settings.form_life_s
+    assert held.often_until - held.written_at == pytest.approx(2 * settings.form_life_s)
     look(calling)
     (held,) = callbacks(calling).keeper._holdings.all()
     assert held.look_s == settings.claim_s / 2

@@ -32,6 +32,8 @@ log = structlog.get_logger()
 # Results come by replies; a look into the store finds those whose reply was lost or went to another
 # process. The time between two looks doubles, up to this.
 LONGEST_LOOK_S = 600.0
+# And doubles from the first on where there are more than these to look for, one after another.
+OFTEN_LOOKED_FOR = 200
 # A batch that is not finished by then will never be: its requests are gone, see infra/data.yaml.
 LONGEST_LIFE = timedelta(days=7)
 
@@ -165,7 +167,7 @@ class Keeper:
             log.warning("callback given up", batch=held.batch, reason="it was never finished")
             self._holdings.end(held)
         else:
-            if self._clock() >= held.often_until:
+            if self._clock() >= held.often_until or len(self._holdings) > OFTEN_LOOKED_FOR:
                 held.look_s = min(2 * held.look_s, LONGEST_LOOK_S)
             held.due = self._clock() + held.look_s
             if held.finished:  # as was heard meanwhile

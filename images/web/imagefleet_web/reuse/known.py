@@ -143,6 +143,7 @@ class Reuse(NoReuse):
         return replace(
             result,
             job=one.job,
+            key=None,
             name=one.name,
             worker=self._process,
             # Of ids that are made within a millisecond, each is of one millisecond more.

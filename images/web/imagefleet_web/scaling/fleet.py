@@ -16,7 +16,7 @@ from threading import Condition
 
 import structlog
 
-from imagefleet_core.errors import DecodeError
+from imagefleet_core.errors import DecodeError, ImagefleetError
 from imagefleet_core.fleet import REST_S, FleetReport
 from imagefleet_core.keys import FLEET_REPORT
 from imagefleet_core.store import Note, Store
@@ -149,7 +149,12 @@ class Fleet:
             self._answered.notify_all()
             if error := asked.exception():
                 if self._trouble is None:
-                    log.warning("the fleet's report can't be had", reason=str(error))
+                    foreseen = isinstance(error, ImagefleetError)
+                    log.warning(
+                        "the fleet's report can't be had",
+                        reason=str(error),
+                        exc_info=None if foreseen else error,
+                    )
                 self._trouble = error
             else:
                 self._trouble = None

@@ -42,10 +42,14 @@ class Portions:
 
     Args:
         room: images that may wait.
+        processes: that share what comes, of which this one sees its part.
     """
 
-    def __init__(self, room: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, room: int, processes: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._room = room
+        self._processes = processes
         self._clock = clock
         self._lock = Lock()
         self._all = _Queued()
@@ -64,12 +68,14 @@ class Portions:
     def too_large(self, client: str, waiting: int) -> int:
         """Return how many of the images that wait are a client's, if those are too many; else 0.
 
-        As this process knows only what it queued itself, it takes the others for alike.
+        As this process knows only what it queued itself, it takes the others for alike. Of what
+        waits since before, or came by other hosts, nobody here is blamed.
         """
         now = self._clock()
         with self._lock:
             own = self._clients.get(client, _Queued()).left(now)
             if own < NEGLIGIBLE * self._room:
                 return 0
-            theirs = round(waiting * own / self._all.left(now))
+            share = own / self._all.left(now)
+        theirs = round(min(waiting * share, own * self._processes))
         return theirs if theirs > self._room - waiting else 0

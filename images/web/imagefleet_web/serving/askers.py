@@ -7,12 +7,10 @@ is left for those that ask nobody, such as `/healthz`. What is over that is refu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from flask import Flask, request
-from werkzeug.wsgi import ClosingIterator
 
 from imagefleet_web import problems, services
 from imagefleet_web.problems import Problem
@@ -63,7 +61,25 @@ class _Leaving:
             _leave(environ)
             raise
         # Left as it is otherwise: files of the page are sent by the system.
-        return ClosingIterator(pieces, partial(_leave, environ)) if _SEATS in environ else pieces
+        return _Pieces(pieces, environ) if _SEATS in environ else pieces
+
+
+class _Pieces:
+    """An answer that leaves its seat once it is closed, even if that fails."""
+
+    def __init__(self, pieces: Iterable[bytes], environ: WSGIEnvironment) -> None:
+        self._pieces = pieces
+        self._environ = environ
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+    def close(self) -> None:
+        try:
+            if close := getattr(self._pieces, "close", None):
+                close()
+        finally:
+            _leave(self._environ)
 
 
 def _leave(environ: WSGIEnvironment) -> None:

@@ -22,7 +22,7 @@ from imagefleet_web.telling.results import Counts, Results
 LISTS_AT_ONCE = 2
 BATCHES_AT_ONCE = 8
 # How long others wait for their turn.
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 # Finished batches, a quarter of a KiB each.
 REMEMBERED = 10_000
 

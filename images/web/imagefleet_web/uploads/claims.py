@@ -173,8 +173,8 @@ class Claim(Unclaimed):
         record = Record.decode(note.body) if note else None
         if note is None or record is None or record.batch != self.batch:
             return True
-        if record.holder != self._record.holder:
-            return False
+        if record.holder != self._record.holder or record.stage is Stage.ACCEPTED:
+            return False  # who asked again meanwhile may have that answer
         given_up = replace(record, stage=Stage.GIVEN_UP)
         return self._claims.write(self._key, given_up, note.version) is not None
 

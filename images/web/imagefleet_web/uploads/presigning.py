@@ -133,9 +133,10 @@ class Presigning:
         structlog.contextvars.bind_contextvars(batch=batch)
         try:
             claim.clear()
+            offer = self._pool.submit(self._offer, batch, files).result()
+            # After that, or it may be looked for before there is anything, and given up.
             unheard_for_s = ANSWERED_WITHIN * self._life_s
             callback.keep(batch, range(1, len(files) + 1), unheard_for_s=unheard_for_s)
-            offer = self._pool.submit(self._offer, batch, files).result()
             claim.settled()  # as the last thing that can fail: who asks again gets this batch
         except Exception:
             self._undoing.undo(batch, claim)
