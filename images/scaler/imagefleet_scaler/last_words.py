@@ -18,13 +18,14 @@ class LastWords:
     def __init__(self, provider: Provider, fleet: Fleet) -> None:
         self._provider = provider
         self._fleet = fleet
-        self._lost: frozenset[str] = frozenset()
+        # Of those that are there; one that is lost may boot again, given more patience.
+        self._told: frozenset[str] = frozenset()
 
     def tell(self, observation: Observation) -> None:
-        """Log them of whoever is lost since the last look; not to know them is no error."""
+        """Log them of whoever is newly lost; not to know them is no error."""
         lost = observation.ids({Phase.LOST})
-        new = [*self._fleet.missed, *(each for each in lost if each not in self._lost)]
-        self._lost = frozenset(lost)
+        new = [each for each in (*self._fleet.missed, *lost) if each not in self._told]
+        self._told = self._told.union(new) & {worker.id for worker in observation.workers}
         if not new:
             return
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from imagefleet_core.errors import ImagefleetError
 from imagefleet_core.queues import Queue
 from imagefleet_scaler.acting import Acting, Outcome
 from imagefleet_scaler.announced import Announced, Counted
@@ -203,7 +204,11 @@ class Loop:
             return self._telemetry.peek()
         news = self._ear.heard()
         if workers or not self._rests:
-            news.add(self._telemetry.take(workers=workers))
+            try:
+                news.add(self._telemetry.take(workers=workers))
+            except ImagefleetError:
+                if not news:
+                    raise
         return news
 
     def _act(self, observation: Observation, decision: Decision) -> Outcome:

@@ -404,6 +404,20 @@ def test_one_by_one_a_limit_of_one_type_leads_to_the_next(logged: list[EventDict
         ]
 
 
+def test_one_by_one_a_quota_is_asked_for_once_in_whatever_subnet() -> None:
+    with bad_day(by_run=True, types=TYPES, subnets=SUBNETS, spot_percent=100) as day:
+        full = refused("VcpuLimitExceeded", VCPUS, "RunInstances")
+        day.ec2.plan("run_instances", *[full] * 4)
+
+        assert day.provider.launch(2) == []
+
+        asked = day.ec2.requests("run_instances")
+        assert [(each["InstanceType"], each["SubnetId"]) for each in asked] == [
+            ("c7i.large", "subnet-0a"),
+            ("c6i.large", "subnet-0a"),
+        ] * 2
+
+
 @pytest.mark.parametrize("code", ["RequestLimitExceeded", "EC2ThrottledException"])
 def test_one_by_one_a_throttled_call_ends_the_search(code: str) -> None:
     with bad_day(by_run=True, types=TYPES, image_id="ami-12c6146b") as day:

@@ -209,6 +209,21 @@ def test_a_start_of_unknown_outcome_is_made_again(day: BadDay, fault: Fault) -> 
     assert {each.id for each in day.turn()} == warm == day.account.ids()
 
 
+def test_stopped_ones_whose_start_always_fails_keep_no_others_from_being_launched(
+    day: BadDay,
+) -> None:
+    warm = filled(day)
+    day.ec2.plan("start_instances", lost_before, lost_before)
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="starting stopped workers"):
+            day.provider.launch(2)
+
+    workers = day.provider.launch(2)
+
+    assert len(workers) == 2
+    assert not warm & set(workers)
+
+
 @pytest.mark.parametrize("fault", [killed_before, killed_after])
 @pytest.mark.parametrize("operation", ["stop_instances", "start_instances"])
 def test_a_scaler_that_dies_at_any_step_of_the_pool_leaks_nothing(

@@ -417,6 +417,38 @@ def test_what_was_announced_outlives_a_turn_that_fails(system: System) -> None:
     assert len(system.workers()) == 3
 
 
+def test_what_was_heard_outlives_a_queue_that_fails_after_that(system: System) -> None:
+    # given an announcement that the ear has heard while the fleet rested
+    system.turns(2)
+    announced = Announcement(25, datetime.fromtimestamp(system.now, UTC))
+    ear = system.loop._ear
+    assert ear
+    ear._heard.announcements.append(announced)
+    system.loop._rests = False
+    system.telemetry.missing = True
+
+    system.turns(1)
+
+    assert len(system.workers()) == 3
+
+
+def test_a_worker_whose_last_words_were_told_is_told_of_once(
+    system: System, logged: list[EventDict]
+) -> None:
+    # given a silent worker that can't be ended, and then ends by itself
+    system.requests.send(["image"])
+    system.turns(1)
+    (silent,) = system.workers()
+    system.provider.outage.begin("retire")
+    system.turns(65)
+
+    system.machines.kill(silent)
+    system.turns(3)
+
+    told = [each["worker"] for each in logged if each["event"] == "a worker never came to work"]
+    assert told == [silent]
+
+
 def test_what_was_announced_and_done_by_a_worker_on_its_way_out_is_met_once(
     system: System,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -116,28 +116,38 @@ class Launching:
     def _launch(self, count: int, spot: int, version: int) -> list[str]:
         launched: list[str] = []
         refusals: list[Refusal] = []
-        for attempt in attempts(self._spec, count, spot):
-            while (wanted := attempt.upto - len(launched)) > 0:
-                try:
-                    answer = self._order(attempt, wanted, version)
-                except OutcomeUnknown:
-                    return launched
-                except Conflict as error:
-                    log.warning("another scaler acts, so nothing is launched", reason=str(error))
-                    return launched
-                except ProviderError as error:
-                    if not launched:
-                        raise
-                    log.warning("no more workers could be launched", reason=str(error))
-                    return launched
-                launched += answer.ids
-                refusals += answer.refusals
-                if answer.refusals or not (answer.ids and attempt.again):
+        used_up: set[Hashable] = set()
+        try:
+            for attempt in attempts(self._spec, count, spot):
+                if attempt.quota in used_up:
+                    continue
+                refused = self._ask(attempt, launched, version)
+                refusals += refused
+                if attempt.quota and any(each.is_quota for each in refused):
+                    used_up.add(attempt.quota)
+                if is_in_vain(refusals):
                     break
-            if is_in_vain(refusals):
-                break
+        except OutcomeUnknown:
+            return launched
+        except Conflict as error:
+            log.warning("another scaler acts, so nothing is launched", reason=str(error))
+            return launched
+        except ProviderError as error:
+            if not launched:
+                raise
+            log.warning("no more workers could be launched", reason=str(error))
+            return launched
         self._pauses.conclude(count - len(launched), len(launched), refusals)
         return launched
+
+    def _ask(self, attempt: Attempt, launched: list[str], version: int) -> list[Refusal]:
+        """Add to those that are launched until there are as many as wanted; return why not."""
+        while (wanted := attempt.upto - len(launched)) > 0:
+            answer = self._order(attempt, wanted, version)
+            launched += answer.ids
+            if answer.refusals or not (answer.ids and attempt.again):
+                return answer.refusals
+        return []
 
     def _order(self, attempt: Attempt, count: int, version: int) -> Answer:
         token = uuid4().hex

@@ -82,4 +82,6 @@ class Notes:
         return max(0.0, self._now() - order.at)
 
     def _recent(self, noted: list[Order]) -> list[Order]:
-        return [each for each in noted if self.age_s(each) < EXPECTED_S][-MOST_NOTED:]
+        """Return what a successor may need: those that launched nobody tell it nothing."""
+        told = [each for each in noted if each.ids is None or each.ids]
+        return [each for each in told if self.age_s(each) < EXPECTED_S][-MOST_NOTED:]

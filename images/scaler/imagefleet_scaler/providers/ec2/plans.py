@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,6 +30,7 @@ class FleetAttempt:
         call: boto3's name of it.
         again: whether it may be asked again for what it left open.
         where: what it asks for, for people.
+        quota: what its limits are counted by.
     """
 
     spec: Ec2Spec
@@ -38,6 +39,7 @@ class FleetAttempt:
     call: Call = "create_fleet"
     again: bool = False
     where: str = ""
+    quota: Hashable = None
 
     def request(self, count: int, token: str, version: int) -> dict[str, Any]:
         """Return the parameters of a call for `count` instances."""
@@ -77,6 +79,11 @@ class RunAttempt:
     spot: bool
     call: Call = "run_instances"
     again: bool = True
+
+    @property
+    def quota(self) -> Hashable:
+        """What its limits are counted by, at the finest."""
+        return self.type, self.spot
 
     @property
     def where(self) -> str:

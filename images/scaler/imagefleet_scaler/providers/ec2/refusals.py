@@ -35,6 +35,8 @@ _LIMIT = {
     "VcpuLimitExceeded",
     "VolumeLimitExceeded",
 }
+# Of these another subnet has no more to give either.
+_QUOTA = {"InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"}
 _FORBIDDEN = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _KNOWN = _NO_CAPACITY | _THROTTLED | _LIMIT | _FORBIDDEN
 _GONE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
@@ -94,6 +96,11 @@ class Refusal:
     said: str
     operation: str
     where: str = ""
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether the account may have no more of that type in that market, wherever."""
+        return self.code in _QUOTA
 
     @property
     def kind(self) -> Kind:

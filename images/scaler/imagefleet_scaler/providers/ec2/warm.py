@@ -38,6 +38,8 @@ class WarmPool:
         self._size = size
         self._clock = clock
         self._backoff = Backoff(clock)
+        # Whether the last start failed without anybody knowing what became of it.
+        self._failed = False
         # When each was told to stop.
         self._asked: dict[str, float] = {}
 
@@ -60,11 +62,16 @@ class WarmPool:
             self._start(chosen)
         except (BotoCoreError, ClientError) as error:
             if not isinstance(error, ClientError) or is_unknown(error):
-                # Starting twice does no harm, so the next turn may just try again.
+                # Starting twice does no harm, so the next turn may just try again; but once only,
+                # or one that always fails would keep new ones from being launched.
+                if self._failed:
+                    self._backoff.begin()
+                self._failed = True
                 raise ProviderError(f"starting stopped workers: {sentence(error)}") from error
             log.info("not all stopped workers can be started", reason=sentence(error))
             one_by_one = len(chosen) > 1 and not is_throttled(error)
             chosen = [each for each in chosen if one_by_one and self._starts(each)]
+        self._failed = False
         if chosen:
             self._backoff.reset()
         else:
