@@ -7,10 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
 from imagefleet_scaler.settings import ScalerSettings
+from imagefleet_web.counting.shared_figures import FILE_BYTES, KINDS
 from imagefleet_web.serving import threads
-from imagefleet_web.settings import WebSettings
+from imagefleet_web.settings import MIB, WebSettings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "compose/production.env.example").read_text()
@@ -69,6 +71,24 @@ def test_no_key_alone_takes_all_there_is() -> None:
 
     assert 0 < int(SHOWN["IMAGEFLEET_MAX_UPLOADS_AT_ONCE"][0]) < for_others
     assert int(SHOWN["IMAGEFLEET_MAX_IMAGES_PER_MINUTE"][0]) > 0
+
+
+def test_the_figures_of_as_many_processes_as_there_may_be_have_room_in_memory() -> None:
+    # a disk that is busy with uploads would keep whoever counts waiting
+    web = yaml.safe_load((ROOT / "compose/production.yaml").read_text())["services"]["web"]
+    (size,) = re.findall(r"^/tmp:size=(\d+)m$", "\n".join(web["tmpfs"]), re.MULTILINE)
+    (most,) = (
+        field.metadata["rule"].at_most for field in fields(WebSettings) if field.name == "processes"
+    )
+
+    assert int(size) * MIB > most * len(KINDS) * FILE_BYTES + 8 * MIB
+    assert "TMPDIR" not in web["environment"]
+    assert web["environment"]["IMAGEFLEET_SPOOL_DIR"] == "/var/tmp"
+
+
+@pytest.mark.parametrize("old", ["IMAGEFLEET_PROXY_SPOOL", "IMAGEFLEET_WEB_SPOOL"])
+def test_a_size_from_before_uploads_lay_on_disk_is_not_looked_at(old: str) -> None:
+    assert not re.search(rf"{old}\b", COMPOSE + EXAMPLE)
 
 
 def _plain(value: str) -> str:

@@ -20,6 +20,7 @@ from imagefleet_web.app import create_app
 from imagefleet_web.serving import threads
 from imagefleet_web.serving.server import IDLE_CONNECTIONS, Server, listen
 from imagefleet_web.settings import WebSettings
+from imagefleet_web.uploads import spool
 
 log = structlog.get_logger()
 
@@ -49,6 +50,8 @@ def main() -> int:
     try:
         listener = listen(config.host, config.port)
         connect(config)  # tells of a mistake before a process is forked for it
+        if config.spool_dir:
+            spool.require_folder(config.spool_dir)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
         return give_up(f"cannot listen at {config.host}:{config.port}: {reason}")

@@ -119,3 +119,8 @@ class WebSettings(Settings):
     max_file_bytes: int = setting(20 * MIB, "bytes of one file", at_least=1)
     max_request_bytes: int = setting(500 * MIB, "bytes of one upload", at_least=1)
     max_pixels: int = setting(50_000_000, "pixels of one image, width times height", at_least=1)
+    spool_dir: str = setting(
+        "",
+        "a folder for uploads on their way that memory is too small for; the system's for "
+        "temporary files unless given",
+    )

@@ -51,7 +51,8 @@ def destroy(account: Account, options: argparse.Namespace) -> None:
         _ask(account, [] if options.keep_data else buckets)
 
     # A deployment that was broken off goes on in CloudFormation, and launches what is ended here.
-    fleet.settled()
+    # A deletion launches nobody, and may itself wait for the workers' network interfaces to go.
+    fleet.settled(deleting=True)
     say("the web host")
     if group := fleet.resource("WebHosts"):
         _empty_group(account, group)

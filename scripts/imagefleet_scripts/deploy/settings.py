@@ -21,6 +21,17 @@ LONGEST_IDLE_S = 3600
 BEYOND_WAIT_S = 60
 # Said by the stack.
 _STACKS_OWN = {"IMAGEFLEET_REGISTRY", "IMAGEFLEET_TAG", "AWS_DEFAULT_REGION", "IMAGEFLEET_PREFIX"}
+# The web host asks itself at these whether it is well, its network lets nobody in elsewhere, and
+# nobody makes a folder there before it starts.
+_HOSTS_OWN = {
+    "IMAGEFLEET_ADDRESS": "0.0.0.0",  # noqa: S104  # compared, not listened at
+    "IMAGEFLEET_HTTP_PORT": "80",
+    "IMAGEFLEET_HTTPS_PORT": "443",
+    "IMAGEFLEET_PROXY_SPOOL_DIR": "proxy-spool",
+    "IMAGEFLEET_WEB_SPOOL_DIR": "web-spool",
+}
+# Sizes, when uploads lay in memory.
+_GONE = {"IMAGEFLEET_PROXY_SPOOL", "IMAGEFLEET_WEB_SPOOL"}
 
 
 def read_settings(file: Path) -> str:
@@ -39,6 +50,11 @@ def read_settings(file: Path) -> str:
                 f"{file}:{number}: expected NAME=value in ASCII, "
                 "without |, quotes, $, or a comment behind the value"
             )
+        if match[1] in _GONE:
+            raise Wrong(
+                f"{file}:{number}: {match[1]} is no setting any more, as uploads lie on disk now; "
+                "leave it out"
+            )
         settings[match[1]] = match[2].strip()
     text = "|".join(
         f"{name}={value}"
@@ -53,6 +69,13 @@ def read_settings(file: Path) -> str:
 def parsed(line: str) -> dict[str, str]:
     """Return the settings of such a line by their names."""
     return dict(_SETTING.findall(line))
+
+
+def require_hosts_own(settings: Mapping[str, str]) -> None:
+    """Return if the web host is where it is looked for; raises `Wrong`."""
+    for name, fixed in _HOSTS_OWN.items():
+        if (text := settings.get(name, "")) not in {"", fixed}:
+            raise Wrong(f"{name}={text}: on AWS expected {fixed}, as without this setting")
 
 
 def idle_s(settings: Mapping[str, str]) -> int:

@@ -133,8 +133,12 @@ class Stack:
             raise
         return next((each.get("PhysicalResourceId", "") for each in answer["StackResources"]), "")
 
-    def settled(self) -> StackTypeDef | None:
-        """Return the stack once nothing runs on it, or None if there is no such stack."""
+    def settled(self, *, deleting: bool = False) -> StackTypeDef | None:
+        """Return the stack once nothing runs on it, or None if there is no such stack.
+
+        Args:
+            deleting: whether a stack that is being deleted counts as settled.
+        """
         seen: list[StackTypeDef | None] = []
 
         said: list[str] = []
@@ -143,6 +147,8 @@ class Stack:
             seen[:] = [self.describe()]
             self._patience_s = longest_s(values(seen[0]))
             status = seen[0]["StackStatus"] if seen[0] else ""
+            if deleting and status == "DELETE_IN_PROGRESS":
+                return True, status
             if status.endswith("_IN_PROGRESS") and status not in said:
                 said.append(status)
                 self._say(f"{self.name}: {status}, begun by somebody else; waiting for its end")

@@ -10,7 +10,12 @@ from imagefleet_scripts.deploy import release, template
 from imagefleet_scripts.deploy.account import Account
 from imagefleet_scripts.deploy.changes import Change, known_parameters
 from imagefleet_scripts.deploy.cli import Wrong, pairs, say
-from imagefleet_scripts.deploy.settings import idle_s, parsed, read_settings
+from imagefleet_scripts.deploy.settings import (
+    idle_s,
+    parsed,
+    read_settings,
+    require_hosts_own,
+)
 from imagefleet_scripts.deploy.stacks import Stack
 
 _REPLACED = {"True": "  replaced", "Conditional": "  perhaps replaced"}
@@ -85,6 +90,8 @@ def wanted(account: Account, options: argparse.Namespace, tag: str) -> Wanted:
         given[fleet]["Settings"] = read_settings(options.settings)
     secrets = release.read_secrets(options.secrets) if options.secrets else {}
     found = Wanted(account, data, fleet, bodies, given, secrets)
+    # Also of those that it has: a new host must not begin with what it can't keep.
+    require_hosts_own(parsed(found.value("Settings")))
     if found.value("CertificateArn") and "BalancerIdleSeconds" not in asked:
         given[fleet]["BalancerIdleSeconds"] = str(idle_s(parsed(found.value("Settings"))))
     return found

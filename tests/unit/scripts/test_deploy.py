@@ -34,7 +34,7 @@ from imagefleet_scripts.deploy import (
 )
 from imagefleet_scripts.deploy.account import open_account
 from imagefleet_scripts.deploy.cli import Wrong
-from imagefleet_scripts.deploy.settings import read_settings
+from imagefleet_scripts.deploy.settings import parsed, read_settings, require_hosts_own
 from imagefleet_scripts.deploy.stacks import Stack
 
 ACCOUNT = "123456789012"  # moto's
@@ -364,6 +364,32 @@ def test_destroying_waits_for_a_deployment_that_goes_on_before_it_ends_anything(
     assert fake.done == ["delete"]
 
 
+def test_destroying_ends_machines_while_cloudformation_deletes_what_they_hold(
+    account: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given a deletion by somebody else, that waits for the subnets which a worker is in
+    launch(1)
+    fake = FakeCloudFormation("DELETE_IN_PROGRESS")
+    describe = fake.describe_stacks
+
+    def describe_stacks(**asked: Any) -> Any:
+        if fake.status == "DELETE_IN_PROGRESS" and states() == ["terminated"]:
+            fake.status = None
+        return describe(**asked)
+
+    fake.describe_stacks = describe_stacks  # type: ignore[method-assign]
+
+    def stack(api: Any, name: str, *, say: Callable[[str], None]) -> Stack:
+        return stack_of(fake) if name == "imagefleet-fleet" else Stack(api, name, say=say)
+
+    monkeypatch.setattr(destroy, "Stack", stack)
+    monkeypatch.setattr(machines, "POLL_S", 0)
+
+    assert destroy.main(["--yes"]) == 0
+
+    assert states() == ["terminated"]
+
+
 def states() -> list[str]:
     found = boto3.client("ec2").describe_instances()["Reservations"]
     return [each["State"]["Name"] for group in found for each in group["Instances"]]
@@ -453,6 +479,45 @@ def test_settings_that_no_stack_takes_are_refused_where_they_stand(
         read_settings(tmp_path / "env")
 
 
+@pytest.mark.parametrize("name", ["IMAGEFLEET_PROXY_SPOOL", "IMAGEFLEET_WEB_SPOOL"])
+def test_a_setting_that_is_none_any_more_is_told(name: str, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text(f"A=1\n{name}=1g\n")
+
+    with pytest.raises(Wrong, match=rf"env:2: {name} is no setting any more.*leave it out"):
+        read_settings(tmp_path / "env")
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["asked for", "of the stack that is there"])
+@pytest.mark.parametrize(
+    ("line", "usual"),
+    [
+        ("IMAGEFLEET_ADDRESS=10.0.0.5", "0.0.0.0"),
+        ("IMAGEFLEET_HTTP_PORT=8080", "80"),
+        ("IMAGEFLEET_HTTPS_PORT=8443", "443"),
+        ("IMAGEFLEET_PROXY_SPOOL_DIR=/mnt/spool", "proxy-spool"),
+        ("IMAGEFLEET_WEB_SPOOL_DIR=/mnt/spool", "web-spool"),
+    ],
+)
+def test_a_web_host_that_would_be_looked_for_in_vain_is_refused(
+    line: str,
+    usual: str,
+    kept: bool,
+    account: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "env").write_text(line)
+    if kept:
+        monkeypatch.setattr(Stack, "parameters", lambda _stack: {"Settings": f"A=1|{line}"})
+
+    asked = [] if kept else ["--settings", str(tmp_path / "env")]
+    left, said = failure(capsys, deploy.main, "--plan", *asked)
+
+    assert left == 2
+    assert f"{line}: on AWS expected {usual}, as without this setting" in said
+
+
 def test_the_settings_of_the_example_are_taken(tmp_path: Path) -> None:
     example = Path(deploy.__file__).parents[3] / "compose/production.env.example"
     lines = example.read_text().splitlines()
@@ -461,7 +526,9 @@ def test_the_settings_of_the_example_are_taken(tmp_path: Path) -> None:
     ]
     (tmp_path / "env").write_text("\n".join(shown))
 
-    assert "IMAGEFLEET_TARGET_S=10" in read_settings(tmp_path / "env").split("|")
+    read = read_settings(tmp_path / "env")
+    assert "IMAGEFLEET_TARGET_S=10" in read.split("|")
+    require_hosts_own(parsed(read))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from flask import Request
@@ -16,7 +19,13 @@ from imagefleet_core.keys import clean_name, input_key
 from imagefleet_web.problems import Problem
 from imagefleet_web.uploads.limits import Limits
 from imagefleet_web.uploads.receiving import _pieces, received_files
-from imagefleet_web.uploads.spool import IN_MEMORY_BYTES, Room, Spool
+from imagefleet_web.uploads.spool import (
+    IN_MEMORY_BYTES,
+    Room,
+    Spool,
+    SpoolError,
+    require_folder,
+)
 from web_tier import CHELSEA, form
 
 LIMITS = Limits(max_files=20, max_file_bytes=300_000, max_request_bytes=10**9, max_pixels=10**6)
@@ -132,13 +141,10 @@ def test_an_image_of_which_less_came_than_was_announced_is_broken(sent: bytes) -
         pass
 
 
-def test_no_more_of_a_file_is_kept_than_may_be_accepted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_no_more_of_a_file_is_kept_than_may_be_accepted(tmp_path: Path) -> None:
     files = [("file", f"{i}.jpg", bytes([i]) * 5_000_000) for i in range(3)]
 
-    with received_files(request(*form(files)), LIMITS) as received:
+    with received_files(request(*form(files)), LIMITS, str(tmp_path)) as received:
         # then the descriptor of the unnamed file tells how large it is
         file = received[0].body._spool._file
         assert file is not None
@@ -163,14 +169,11 @@ def test_a_body_made_of_delimiters_is_not_taken_apart_at_each() -> None:
     assert len(pieces) < 40
 
 
-def test_small_files_need_no_disk_while_there_is_room_in_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_small_files_need_no_disk_while_there_is_room_in_memory() -> None:
     # given a disk that can't be written, and room for 100,000 bytes of all requests
-    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     room = Room(100_000)
 
-    with Spool(room) as one, Spool(room) as other:
+    with Spool(room, "/nowhere") as one, Spool(room, "/nowhere") as other:
         first = one.new(50_000)
         first.write(b"1" * 40_000)
         second = one.new(50_000)
@@ -185,10 +188,56 @@ def test_small_files_need_no_disk_while_there_is_room_in_memory(
             late.write(b"3")
 
     # and there is room again when they are gone
-    with Spool(room) as spool:
+    with Spool(room, "/nowhere") as spool:
         file = spool.new(200_000)
         file.write(b"4" * 100_000)
         assert file.open().read() == b"4" * 100_000
+
+
+def test_a_disk_that_is_there_again_is_used_again_and_no_other_meanwhile(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    large = request(bytes(2 * IN_MEMORY_BYTES), "image/jpeg")
+    with pytest.raises(Problem, match="no room"), received_files(large, LIMITS, str(folder)):
+        pass
+
+    folder.mkdir()
+
+    again = request(bytes(2 * IN_MEMORY_BYTES), "image/jpeg")
+    with received_files(again, LIMITS, str(folder)) as (file,):
+        assert file.body.size == 2 * IN_MEMORY_BYTES
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("none", "No such file or directory"), ("file", "Not a directory")],
+)
+def test_a_folder_that_takes_no_uploads_is_refused_at_the_start(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SpoolError, match=rf"IMAGEFLEET_SPOOL_DIR is '.*{name}': .* \({reason}\)"):
+        require_folder(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("number", "starts"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False), (errno.EROFS, False)],
+    ids=["full", "over its quota", "another's", "read-only"],
+)
+def test_a_folder_that_is_full_at_the_start_may_have_room_later(
+    number: int, starts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(*, dir: str) -> NoReturn:  # noqa: A002  # tempfile's own word
+        raise OSError(number, os.strerror(number), dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", make)
+
+    if starts:
+        require_folder(str(tmp_path))
+    else:
+        with pytest.raises(SpoolError, match=os.strerror(number)):
+            require_folder(str(tmp_path))
 
 
 def test_files_that_grow_too_large_for_memory_go_on_on_disk() -> None:

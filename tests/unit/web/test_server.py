@@ -229,6 +229,17 @@ def test_a_file_of_keys_that_is_not_there_is_one_clear_line(tmp_path: Path) -> N
     assert "keys.txt can't be read" in json.loads(line)["reason"]
 
 
+def test_a_folder_that_takes_no_uploads_is_one_clear_line(tmp_path: Path) -> None:
+    ended = start(IMAGEFLEET_PORT="0", IMAGEFLEET_SPOOL_DIR=str(tmp_path / "none"))
+
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert json.loads(line)["reason"] == (
+        f"IMAGEFLEET_SPOOL_DIR is '{tmp_path}/none': expected a folder that can be written to "
+        "(No such file or directory)"
+    )
+
+
 def test_a_missing_region_is_one_clear_line() -> None:
     ended = start(IMAGEFLEET_PORT="0", without="AWS_DEFAULT_REGION")
 

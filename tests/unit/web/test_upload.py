@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from imagefleet_core.jobs import JobId
+from imagefleet_web.uploads.spool import IN_MEMORY_BYTES
 from web_tier import CHELSEA, COFFEE, REQUESTS, Web, World, form
 
 
@@ -310,3 +312,19 @@ def test_an_upload_after_an_outage_is_accepted(web: Web, world: World) -> None:
 
     assert web.upload(("1.jpg", CHELSEA)).status_code == 202
     assert len(world.queued()) == len(world.store.images) == 1
+
+
+def test_a_disk_without_room_refuses_large_uploads_alone_and_only_while_it_has_none(
+    world: World, tmp_path: Path
+) -> None:
+    folder = tmp_path / "spool"
+    web = Web(world, spool_dir=str(folder))
+    large = ("large.jpg", CHELSEA + bytes(IN_MEMORY_BYTES))
+
+    refused, small = web.upload(large), web.upload(("small.jpg", CHELSEA))
+    folder.mkdir()
+    accepted = web.upload(large)
+
+    assert (refused.status_code, refused.json["code"]) == (503, "unavailable")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert (small.status_code, accepted.status_code) == (202, 202)

@@ -33,7 +33,10 @@ def admitted_files(services: Services) -> Iterator[list[ReceivedFile]]:
     client, images = access.client(), 0
     _begin(services, client)
     try:
-        with services.metrics.uploading(), received_files(request, services.limits) as received:
+        with (
+            services.metrics.uploading(),
+            received_files(request, services.limits, services.settings.spool_dir) as received,
+        ):
             images = len(received)
             services.metrics.received(received)
             yield received

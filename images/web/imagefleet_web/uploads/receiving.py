@@ -52,15 +52,20 @@ class ReceivedFile:
 
 
 @contextmanager
-def received_files(request: Request, limits: Limits) -> Iterator[list[ReceivedFile]]:
+def received_files(
+    request: Request, limits: Limits, folder: str = ""
+) -> Iterator[list[ReceivedFile]]:
     """Give the files of a request in the order sent, at least one; they vanish at the end.
 
     No file is judged here, but no more is kept of any than may be accepted.
 
+    Args:
+        folder: where large ones are kept, empty for the system's default.
+
     Raises:
         Problem: the request is no upload, can't be read, or has too many files.
     """
-    with Spool() as spool:
+    with Spool(folder=folder) as spool:
         try:
             if request.mimetype == "multipart/form-data":
                 files = _form_files(request, limits, spool)

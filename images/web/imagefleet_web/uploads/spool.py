@@ -6,6 +6,7 @@ file, which takes one file descriptor and no memory, however many they are and h
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -18,6 +19,7 @@ from typing import IO, Any, BinaryIO, Self, cast
 
 import structlog
 
+from imagefleet_core.errors import ImagefleetError
 from imagefleet_web import problems
 from imagefleet_web.problems import Problem
 
@@ -27,6 +29,23 @@ log = structlog.get_logger()
 IN_MEMORY_BYTES = 256 * 1024
 # Of all requests of a process together.
 ALL_IN_MEMORY_BYTES = 32 * 1024 * 1024
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class SpoolError(ImagefleetError):
+    """Uploads can't be kept where they were to be."""
+
+
+def require_folder(folder: str) -> None:
+    """Return if uploads can be kept in a folder, were it full now; raises `SpoolError`."""
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise SpoolError(
+                f"IMAGEFLEET_SPOOL_DIR is {folder!r}: expected a folder that can be written to "
+                f"({error.strerror})"
+            ) from error
 
 
 class Room:
@@ -55,12 +74,16 @@ _ROOM = Room(ALL_IN_MEMORY_BYTES)
 class Spool:
     """The files of one request; closing it forgets them. For one thread while it is written.
 
+    Args:
+        folder: where the file lies that is not kept in memory, empty for the system's default.
+
     Raises:
         Problem: there is no room, while a file is written.
     """
 
-    def __init__(self, room: Room = _ROOM) -> None:
+    def __init__(self, room: Room = _ROOM, folder: str = "") -> None:
         self._room = room
+        self._folder = folder
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
         self._size = 0
@@ -84,7 +107,7 @@ class Spool:
 
     def append(self, data: memoryview) -> None:
         """Keep what follows."""
-        with _explained():
+        with _explained(self._folder):
             if self._file is None and not self._fits(len(data)):
                 self._move_to_disk()
             if self._file is None:
@@ -105,7 +128,8 @@ class Spool:
         return len(self._memory) + more <= IN_MEMORY_BYTES and self._room.take(more)
 
     def _move_to_disk(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # closed by __exit__
+        folder = self._folder or None
+        self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115  # closed by __exit__
         _write(self._file, memoryview(self._memory))
         self._forget_memory()
 
@@ -152,12 +176,12 @@ def _write(file: IO[bytes], data: memoryview) -> None:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(folder: str) -> Iterator[None]:
     """Tell a full disk from a client's broken connection, which is an OSError too."""
     try:
         yield
     except OSError as error:
-        log.warning("no room for an upload", folder=tempfile.tempdir, reason=str(error))
+        log.warning("no room for an upload", folder=folder or tempfile.tempdir, reason=str(error))
         raise Problem(
             problems.UNAVAILABLE, "The server has no room for the upload now. Try again soon."
         ) from error
