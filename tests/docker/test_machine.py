@@ -53,12 +53,15 @@ def test_a_worker_runs_as_user_data_say(baked: Machine) -> None:
 
 
 def test_cloud_init_is_the_real_one_and_content(baked: Machine) -> None:
-    status = baked.runs("cloud-init status --wait --long")
+    status = baked.runs(f"timeout {machine.BOOTED_S:g} cloud-init status --wait --long")
 
     assert "status: done" in status
     assert "errors: []" in status
     assert baked.runs("cloud-init query platform").strip() == "ec2"
-    assert baked.runs("systemctl is-system-running --wait").strip() == "running"
+    assert (
+        baked.runs(f"timeout {machine.BOOTED_S:g} systemctl is-system-running --wait").strip()
+        == "running"
+    )
 
 
 def test_user_data_fits_cloud_inits_schema(baked: Machine) -> None:
