@@ -128,7 +128,8 @@ class Machine:
     def wait_for_boot(self) -> None:
         """Return once cloud-init is done, well or not."""
         self._wait_for(lambda: "Cloud-init v." in self.console(), BOOTED_S)
-        self.runs(f"timeout {BOOTED_S:g} cloud-init status --wait")
+        waited = self.runs(f"timeout {BOOTED_S:g} cloud-init status --wait || echo status $?")
+        assert "status 124" not in waited, self.console()
 
     def wait_for_end(self) -> int:
         """Return the machine's exit status once it has powered off."""

@@ -18,14 +18,17 @@ class LastWords:
     def __init__(self, provider: Provider, fleet: Fleet) -> None:
         self._provider = provider
         self._fleet = fleet
-        # Of those that are there; one that is lost may boot again, given more patience.
-        self._told: frozenset[str] = frozenset()
+        # Of those that are there, and whether they had ever come to work by then: one that is lost
+        # may boot again, given more patience, and fall silent later.
+        self._told: frozenset[tuple[str, bool]] = frozenset()
 
     def tell(self, observation: Observation) -> None:
         """Log them of whoever is newly lost; not to know them is no error."""
         lost = observation.ids({Phase.LOST})
-        new = [each for each in (*self._fleet.missed, *lost) if each not in self._told]
-        self._told = self._told.union(new) & {worker.id for worker in observation.workers}
+        found = [(each, self._spoke(each)) for each in (*self._fleet.missed, *lost)]
+        new = [each for each, spoke in found if (each, spoke) not in self._told]
+        there = {worker.id for worker in observation.workers}
+        self._told = frozenset(each for each in self._told.union(found) if each[0] in there)
         if not new:
             return
         try:
@@ -34,6 +37,9 @@ class LastWords:
             log.debug("nobody knows what they have said", reason=str(error))
             words = {}
         for worker in new:
-            spoke = self._fleet.told(worker) is not None
+            spoke = self._spoke(worker)
             event = "a worker fell silent" if spoke else "a worker never came to work"
             log.warning(event, worker=worker, said=words.get(worker, ""))
+
+    def _spoke(self, worker: str) -> bool:
+        return self._fleet.told(worker) is not None

@@ -93,7 +93,8 @@ def _empty_group(account: Account, group: str) -> None:
             AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0
         )
     except ClientError as error:
-        if "not found" not in str(error):  # a stack that was broken off had none, or has lost it
+        # A stack that was broken off had none, has lost it, or is just losing it.
+        if not any(words in str(error) for words in ("not found", "pending delete")):
             raise
 
 

@@ -27,6 +27,7 @@ _HOSTS_OWN = {
     "IMAGEFLEET_ADDRESS": "0.0.0.0",  # noqa: S104  # compared, not listened at
     "IMAGEFLEET_HTTP_PORT": "80",
     "IMAGEFLEET_HTTPS_PORT": "443",
+    "IMAGEFLEET_ACME_DIR": "/var/lib/imagefleet/acme",
     "IMAGEFLEET_PROXY_SPOOL_DIR": "proxy-spool",
     "IMAGEFLEET_WEB_SPOOL_DIR": "web-spool",
 }
@@ -75,7 +76,10 @@ def require_hosts_own(settings: Mapping[str, str]) -> None:
     """Return if the web host is where it is looked for; raises `Wrong`."""
     for name, fixed in _HOSTS_OWN.items():
         if (text := settings.get(name, "")) not in {"", fixed}:
-            raise Wrong(f"{name}={text}: on AWS expected {fixed}, as without this setting")
+            raise Wrong(
+                f"{name}={text}: on AWS expected {fixed}, as without this "
+                "setting: leave it out of the file, and give that with --settings"
+            )
 
 
 def idle_s(settings: Mapping[str, str]) -> int:

@@ -17,6 +17,7 @@ from ec2_faults import (
     refused,
 )
 from imagefleet_scaler.providers.base import InstanceState, ProviderError
+from imagefleet_scaler.providers.ec2.provider import STARTED_S
 
 WARM = ("stopping", "stopped")
 WEEK_S = 7 * 24 * 3600
@@ -213,13 +214,19 @@ def test_stopped_ones_whose_start_always_fails_keep_no_others_from_being_launche
     day: BadDay,
 ) -> None:
     warm = filled(day)
-    day.ec2.plan("start_instances", lost_before, lost_before)
+    day.ec2.plan("start_instances", lost_before, lost_before, lost_before)
+    with pytest.raises(ProviderError, match="starting stopped workers"):
+        day.provider.launch(2)
+
+    # when the next tries are not answered either, they count for a while after each
     for _ in range(2):
-        with pytest.raises(ProviderError, match="starting stopped workers"):
-            day.provider.launch(2)
+        assert set(day.provider.launch(2)) == warm
+        assert {each.id for each in day.turn()} == warm
+        day.clock.now += STARTED_S
+        day.turn()
 
+    # then others are launched
     workers = day.provider.launch(2)
-
     assert len(workers) == 2
     assert not warm & set(workers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError, UnauthorizedSSOTokenError
+from botocore.stub import Stubber
 from moto import mock_aws
 
 import cloudformation
@@ -364,6 +366,27 @@ def test_destroying_waits_for_a_deployment_that_goes_on_before_it_ends_anything(
     assert fake.done == ["delete"]
 
 
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ("AutoScalingGroup name not found - null", True),
+        ("The AutoScaling group may not be modified while it is pending delete.", True),
+        ("User is not authorized to perform this", False),
+    ],
+)
+def test_a_group_that_is_gone_or_going_is_empty_enough(said: str, passes: bool) -> None:
+    client = boto3.client("autoscaling", region_name="eu-central-1")
+    answers = Stubber(client)
+    answers.add_client_error("update_auto_scaling_group", "ValidationError", said)
+    answers.activate()
+    account: Any = SimpleNamespace(client=lambda _service: client)
+
+    with nullcontext() if passes else pytest.raises(ClientError, match="not authorized"):
+        destroy._empty_group(account, "hosts")
+
+    answers.assert_no_pending_responses()
+
+
 def test_destroying_ends_machines_while_cloudformation_deletes_what_they_hold(
     account: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -494,6 +517,7 @@ def test_a_setting_that_is_none_any_more_is_told(name: str, tmp_path: Path) -> N
         ("IMAGEFLEET_ADDRESS=10.0.0.5", "0.0.0.0"),
         ("IMAGEFLEET_HTTP_PORT=8080", "80"),
         ("IMAGEFLEET_HTTPS_PORT=8443", "443"),
+        ("IMAGEFLEET_ACME_DIR=/mnt/acme", "/var/lib/imagefleet/acme"),
         ("IMAGEFLEET_PROXY_SPOOL_DIR=/mnt/spool", "proxy-spool"),
         ("IMAGEFLEET_WEB_SPOOL_DIR=/mnt/spool", "web-spool"),
     ],

@@ -422,6 +422,17 @@ def test_nobody_is_blamed_for_what_waited_before_or_came_elsewhere(
     assert held_back(portions, 900) == []
 
 
+def test_who_fills_the_room_slowly_gets_no_more_of_it(portions: Portions, clock: Clock) -> None:
+    # given a fleet that works on nothing, and a client who goes on for hours
+    waiting = 0
+    while not portions.too_large("alice", waiting):
+        portions.add("alice", 1)
+        waiting += 1
+        clock.now += 10
+
+    assert waiting < 600
+
+
 def test_what_came_by_the_other_processes_of_a_host_is_taken_for_alike(clock: Clock) -> None:
     portions = Portions(1000, 3, clock=clock)
     portions.add("alice", 200)

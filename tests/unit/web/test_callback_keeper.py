@@ -241,17 +241,22 @@ def test_what_no_reply_tells_of_is_looked_for_as_often_for_a_while(
     assert held.look_s == keeping.LONGEST_LOOK_S
 
 
-def test_where_much_is_to_be_looked_for_it_is_done_ever_more_rarely(
+def test_the_more_there_are_to_be_looked_for_often_the_rarer_that_is(
     one: Process, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "OFTEN_LOOKED_FOR", 1)
-    for batch in (new_batch_id(), new_batch_id()):
+    # given four that no reply tells of, where two may be looked for often, and one of others
+    monkeypatch.setattr(keeping, "OFTEN_LOOKED_FOR", 2)
+    upload(world, one)
+    for batch in [new_batch_id() for _ in range(4)]:
         world.store.put_image(input_key(JobId(batch, 1), "cat.jpg"), b"x", "image/jpeg")
         one.keeper.keep(batch, [1], URL, None, unheard_for_s=1800)
+    calls = counted(world, monkeypatch)
 
-    one.live(1700)
+    one.live(1200)
 
-    assert {held.look_s for held in one.keeper._holdings.all()} == {keeping.LONGEST_LOOK_S}
+    # then the four are looked for as often as two would be
+    of_two = 2 * 1200 / (HOLD_S / 2)
+    assert 0.8 * of_two < calls["list_results"] + calls["result_numbers"] < 1.3 * of_two
 
 
 def test_what_a_process_left_behind_another_one_sends(

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 # Results come by replies; a look into the store finds those whose reply was lost or went to another
 # process. The time between two looks doubles, up to this.
 LONGEST_LOOK_S = 600.0
-# And doubles from the first on where there are more than these to look for, one after another.
+# As many may be looked for often; the more there are beyond, the rarer, as it is one after another.
 OFTEN_LOOKED_FOR = 200
 # A batch that is not finished by then will never be: its requests are gone, see infra/data.yaml.
 LONGEST_LIFE = timedelta(days=7)
@@ -167,9 +167,17 @@ class Keeper:
             log.warning("callback given up", batch=held.batch, reason="it was never finished")
             self._holdings.end(held)
         else:
-            if self._clock() >= held.often_until or len(self._holdings) > OFTEN_LOOKED_FOR:
-                held.look_s = min(2 * held.look_s, LONGEST_LOOK_S)
-            held.due = self._clock() + held.look_s
+            pause_s = self._pause_s(held)
+            held.due = self._clock() + pause_s
             if held.finished:  # as was heard meanwhile
                 held.due = self._clock()
-            self._holdings.renew(held, 2 * held.look_s)
+            self._holdings.renew(held, 2 * pause_s)
+
+    def _pause_s(self, held: Held) -> float:
+        """Return how long after a look the next one comes."""
+        now = self._clock()
+        if now >= held.often_until:
+            held.look_s = min(2 * held.look_s, LONGEST_LOOK_S)
+            return held.look_s
+        often = sum(each.often_until > now and not each.finished for each in self._holdings.all())
+        return min(LONGEST_LOOK_S, held.look_s * max(1.0, often / OFTEN_LOOKED_FOR))

@@ -16,6 +16,9 @@ from threading import Lock
 
 # In which half of what was queued is taken for worked on; that halves everybody's alike.
 HALF_LIFE_S = 300.0
+# But nobody is blamed for more than was queued in some hours: that may wait still, what is older
+# waited before this process was there, or came by another host.
+WAITS_S = 6 * 3600.0
 # Of the backlog that there may be: who queued less lately is never held back. It is small, as one
 # process of many sees but a part of a client's images.
 NEGLIGIBLE = 0.01
@@ -25,13 +28,14 @@ MOST_CLIENTS = 10_000
 
 @dataclass(slots=True)
 class _Queued:
-    """Images as of a time, from when on they fade."""
+    """Images as of a time, from when on they fade: half of them in so many seconds."""
 
+    half_life_s: float
     images: float = 0.0
     at: float = 0.0
 
     def left(self, now: float) -> float:
-        return self.images * float(0.5 ** ((now - self.at) / HALF_LIFE_S))
+        return self.images * float(0.5 ** ((now - self.at) / self.half_life_s))
 
     def add(self, images: int, now: float) -> None:
         self.images, self.at = self.left(now) + images, now
@@ -52,14 +56,17 @@ class Portions:
         self._processes = processes
         self._clock = clock
         self._lock = Lock()
-        self._all = _Queued()
-        self._clients: OrderedDict[str, _Queued] = OrderedDict()
+        self._all = _Queued(HALF_LIFE_S)
+        # Of each, what was queued lately, and what may wait.
+        self._clients: OrderedDict[str, tuple[_Queued, _Queued]] = OrderedDict()
 
     def add(self, client: str, images: int) -> None:
         """Count images that a client queued."""
         now = self._clock()
         with self._lock:
-            for queued in (self._all, self._clients.setdefault(client, _Queued())):
+            if client not in self._clients:
+                self._clients[client] = _Queued(HALF_LIFE_S), _Queued(WAITS_S)
+            for queued in (self._all, *self._clients[client]):
                 queued.add(images, now)
             self._clients.move_to_end(client)
             if len(self._clients) > MOST_CLIENTS:
@@ -73,9 +80,11 @@ class Portions:
         """
         now = self._clock()
         with self._lock:
-            own = self._clients.get(client, _Queued()).left(now)
-            if own < NEGLIGIBLE * self._room:
+            if client not in self._clients:
                 return 0
-            share = own / self._all.left(now)
-        theirs = round(min(waiting * share, own * self._processes))
+            lately, waits = (queued.left(now) for queued in self._clients[client])
+            if lately < NEGLIGIBLE * self._room:
+                return 0
+            share = lately / self._all.left(now)
+        theirs = round(min(waiting * share, waits * self._processes))
         return theirs if theirs > self._room - waiting else 0

@@ -116,7 +116,8 @@ class Presigning:
 
         Raises:
             Problem: the key can't be used, or not yet.
-            Unavailable: the store fails, and nothing is left of the batch.
+            Unavailable: the store fails, and nothing is left of the batch; but where it is noted,
+                and only that answer was lost, it is offered again for the same key.
             BatchDeleted: so was the batch that was offered before.
         """
         if key is None:

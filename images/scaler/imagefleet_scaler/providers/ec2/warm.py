@@ -38,8 +38,8 @@ class WarmPool:
         self._size = size
         self._clock = clock
         self._backoff = Backoff(clock)
-        # Whether the last start failed without anybody knowing what became of it.
-        self._failed = False
+        # When a start failed last without anybody knowing what became of it.
+        self._failed_at = float("-inf")
         # When each was told to stop.
         self._asked: dict[str, float] = {}
 
@@ -62,16 +62,18 @@ class WarmPool:
             self._start(chosen)
         except (BotoCoreError, ClientError) as error:
             if not isinstance(error, ClientError) or is_unknown(error):
-                # Starting twice does no harm, so the next turn may just try again; but once only,
-                # or one that always fails would keep new ones from being launched.
-                if self._failed:
+                if self._clock() - self._failed_at < EXPECTED_S:
+                    # One that always fails must not keep new ones from being launched for ever;
+                    # but for now they count, as they may have been started.
                     self._backoff.begin()
-                self._failed = True
+                    return chosen
+                # Starting twice does no harm, so the next turn just tries again.
+                self._failed_at = self._clock()
                 raise ProviderError(f"starting stopped workers: {sentence(error)}") from error
             log.info("not all stopped workers can be started", reason=sentence(error))
             one_by_one = len(chosen) > 1 and not is_throttled(error)
             chosen = [each for each in chosen if one_by_one and self._starts(each)]
-        self._failed = False
+        self._failed_at = float("-inf")
         if chosen:
             self._backoff.reset()
         else:
