@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,6 +39,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     And end with the browser, which drops what it loads when Docker makes or removes a network.
     """
+    for item in items:
+        # pytest 9.2 forgets which call of the API one of schemathesis' tests is about.
+        if call := getattr(item, "operation_label", None):
+            item._id = item._id.with_params(call)
+    names = Counter(item.nodeid for item in items)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise pytest.UsageError(f"tests of one name, of which xdist would run the first: {twice}")
     items.sort(
         key=lambda item: (item.nodeid.startswith(BROWSER), not item.nodeid.startswith(DOCKER))
     )
