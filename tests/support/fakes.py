@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import IO
+from uuid import UUID
 
 from imagefleet_core import keys
 from imagefleet_core.errors import (
@@ -114,7 +115,7 @@ class MemoryStore:
         key = keys.dropped_key(result.key) if result and result.key else None
         if key is None or key not in self.images:
             return None
-        replaced = self._put_at.get(key, 0.0) > made_at_s(job.batch) + ANNOUNCED_WITHIN_S
+        replaced = self._put_at.get(key, 0.0) > made_at_s(UUID(job.batch)) + ANNOUNCED_WITHIN_S
         return None if replaced else key
 
     def read_image(self, key: str, start: int, at_most: int) -> ImagePiece:

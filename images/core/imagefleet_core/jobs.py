@@ -37,12 +37,12 @@ def ids_made_at(milliseconds: int) -> str:
     return f"{digits[:8]}-{digits[8:]}-"
 
 
-def made_at_s(batch: str) -> float:
-    """Return when a batch's id was made, in seconds since 1970.
+def made_at_s(uuid: UUID) -> float:
+    """Return when a UUIDv7 was made, in seconds since 1970.
 
-    For an image that came to the inbox without a form that is when S3 had it.
+    For the batch of an image that came to the inbox without a form that is when S3 had it.
     """
-    return (UUID(batch).int >> 80) / 1000
+    return (uuid.int >> 80) / 1000
 
 
 @dataclass(frozen=True, slots=True, order=True)

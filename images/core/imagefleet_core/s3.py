@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import formatdate, parsedate_to_datetime
 from typing import IO, TYPE_CHECKING
+from uuid import UUID
 
 from botocore.exceptions import ClientError, NoCredentialsError
 
@@ -115,7 +116,7 @@ class S3Store:
         key = keys.dropped_key(result.key) if result and result.key else None
         if key is None:
             return None
-        latest = made_at_s(job.batch) + ANNOUNCED_WITHIN_S
+        latest = made_at_s(UUID(job.batch)) + ANNOUNCED_WITHIN_S
         with explained(f"looking for the image of {job}"):
             page = self._s3.list_objects_v2(Bucket=self._input, Prefix=key, MaxKeys=1)
         for found in page.get("Contents", ()):

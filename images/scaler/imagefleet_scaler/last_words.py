@@ -25,8 +25,10 @@ class LastWords:
     def tell(self, observation: Observation) -> None:
         """Log them of whoever is newly lost; not to know them is no error."""
         lost = observation.ids({Phase.LOST})
-        found = [(each, self._spoke(each)) for each in (*self._fleet.missed, *lost)]
-        new = [each for each, spoke in found if (each, spoke) not in self._told]
+        found = [
+            (each, self._fleet.told(each) is not None) for each in (*self._fleet.missed, *lost)
+        ]
+        new = {each: spoke for each, spoke in found if (each, spoke) not in self._told}
         there = {worker.id for worker in observation.workers}
         self._told = frozenset(each for each in self._told.union(found) if each[0] in there)
         if not new:
@@ -36,10 +38,6 @@ class LastWords:
         except ImagefleetError as error:
             log.debug("nobody knows what they have said", reason=str(error))
             words = {}
-        for worker in new:
-            spoke = self._spoke(worker)
+        for worker, spoke in new.items():
             event = "a worker fell silent" if spoke else "a worker never came to work"
             log.warning(event, worker=worker, said=words.get(worker, ""))
-
-    def _spoke(self, worker: str) -> bool:
-        return self._fleet.told(worker) is not None

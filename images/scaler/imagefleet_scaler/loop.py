@@ -169,7 +169,7 @@ class Loop:
         self._announced.hear(news.announcements, now, self._fleet.done, self._counted)
         workers = self._fleet.update(instances, news.reports, now)
         counts = self._requests.counts()  # which may fail: what came must be taken in by then
-        self._counted = Counted(counts.visible + counts.in_flight + counts.delayed, now)
+        self._counted = Counted(counts.total, now)
         fleet, boots = self._fleet, self._fleet.boots
         return Observation(
             visible=counts.visible,

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from imagefleet_core.errors import DecodeError
-from imagefleet_core.jobs import JobId
+from imagefleet_core.jobs import JobId, made_at_s
 from imagefleet_web import problems
 from imagefleet_web.problems import Problem
 
@@ -47,7 +47,7 @@ def made_at(uuid: str) -> datetime | None:
     """
     try:
         parsed = UUID(uuid)
-        made = datetime.fromtimestamp((parsed.int >> 80) / 1000, UTC)
+        made = datetime.fromtimestamp(made_at_s(parsed), UTC)
     except (ValueError, OverflowError):
         return None
     return made if parsed.version == 7 and str(parsed) == uuid else None

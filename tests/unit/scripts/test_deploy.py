@@ -352,13 +352,7 @@ def test_destroying_waits_for_a_deployment_that_goes_on_before_it_ends_anything(
 
     fake.describe_stacks = describe_stacks  # type: ignore[method-assign]
 
-    def stack(api: Any, name: str, *, say: Callable[[str], None]) -> Stack:
-        return stack_of(fake) if name == "imagefleet-fleet" else Stack(api, name, say=say)
-
-    monkeypatch.setattr(destroy, "Stack", stack)
-    monkeypatch.setattr(machines, "POLL_S", 0)
-
-    assert destroy.main(["--yes"]) == 0
+    assert destroy_fleet_of(fake, monkeypatch) == 0
 
     # then nothing is ended before that is over, and all is in the end
     assert meanwhile == [["running", "running"]] * 3
@@ -402,15 +396,20 @@ def test_destroying_ends_machines_while_cloudformation_deletes_what_they_hold(
 
     fake.describe_stacks = describe_stacks  # type: ignore[method-assign]
 
+    assert destroy_fleet_of(fake, monkeypatch) == 0
+
+    assert states() == ["terminated"]
+
+
+def destroy_fleet_of(fake: FakeCloudFormation, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Destroy a system whose fleet is a stack of the fake's; return the command's status."""
+
     def stack(api: Any, name: str, *, say: Callable[[str], None]) -> Stack:
         return stack_of(fake) if name == "imagefleet-fleet" else Stack(api, name, say=say)
 
     monkeypatch.setattr(destroy, "Stack", stack)
     monkeypatch.setattr(machines, "POLL_S", 0)
-
-    assert destroy.main(["--yes"]) == 0
-
-    assert states() == ["terminated"]
+    return destroy.main(["--yes"])
 
 
 def states() -> list[str]:

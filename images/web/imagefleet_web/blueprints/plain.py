@@ -28,13 +28,7 @@ NAMED_FIELD = "inputFile"
 @bp.post("/")
 @described(
     Answer(200, "The label, or a line of JSON.", {TEXT: str}, [parts.REPLAYED, *parts.LIMITS]),
-    parameters=[
-        parts.WAIT,
-        parts.PREFER,
-        parts.CALLBACK_URL,
-        parts.IDEMPOTENCY_KEY,
-        parts.NO_CACHE,
-    ],
+    parameters=parts.ASKED_OF_UPLOADS,
     body=parts.images(1, "One file"),
     errors=[
         *parts.OF_UPLOADS,

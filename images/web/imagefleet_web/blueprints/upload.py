@@ -39,13 +39,7 @@ _LINKS["job"] = {"job_id": "$response.body#/jobs/0/id"}
 @described(
     Answer(200, "All accepted images are finished.", _CONTENT, _HEADERS, _LINKS),
     Answer(202, "Some accepted images are pending.", _CONTENT, _HEADERS, _LINKS),
-    parameters=[
-        parts.WAIT,
-        parts.PREFER,
-        parts.CALLBACK_URL,
-        parts.IDEMPOTENCY_KEY,
-        parts.NO_CACHE,
-    ],
+    parameters=parts.ASKED_OF_UPLOADS,
     body=parts.images(FromSettings("max_files"), "Up to {max_files} files"),
     errors=[*parts.OF_UPLOADS, *parts.OF_IMAGES],
 )

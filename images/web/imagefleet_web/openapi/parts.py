@@ -65,6 +65,8 @@ NO_CACHE = Parameter(
     Annotated[str, About(examples=["no-cache"])],
     "`no-cache` has images worked on that would be answered as the same bytes were before.",
 )
+# What may be said with an upload.
+ASKED_OF_UPLOADS = (WAIT, PREFER, CALLBACK_URL, IDEMPOTENCY_KEY, NO_CACHE)
 ACCEPT = Parameter(
     "Accept",
     "header",
