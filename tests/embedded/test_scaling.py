@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,7 +126,9 @@ def test_a_second_scaler_takes_over_from_one_that_was_killed(place: Place) -> No
         wait_for(lambda: place.finished(first) == len(first), DONE_S)
 
         one.send_signal(signal.SIGKILL)
+        killed_at = time.monotonic()
         wait_for(lambda: says("other", "this scaler acts"), TAKEN_OVER_S)
+        print(f"taken over after {time.monotonic() - killed_at:.1f} s")  # noqa: T201  # for -s
         second = place.submit(PHOTOGRAPHS)
         wait_for(lambda: place.finished(second) == len(second), DONE_S)
 
